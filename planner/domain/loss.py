@@ -1,0 +1,344 @@
+"""Accuracy loss: its one definition, its paired intervals, and the verdict on a limit.
+
+Loss is positive when the variant is worse than its own baseline on the same items. Intervals are two-sided at 90 %, so
+that each end is a one-sided 95 % bound. References: Student's t quantile by the expansion of Abramowitz & Stegun
+26.7.5; ratio estimator of Cochran, Sampling Techniques (1977), section 6.3; exact McNemar test, McNemar (1947) with the
+binomial null; minimum detectable effect for paired proportions, Connor, Biometrics 43 (1987).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from enum import StrEnum
+from statistics import NormalDist
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from planner.domain.evaluation import Document, Evaluation, PairedCounts
+from planner.domain.figure import Basis, Figure, Interval, weakest
+from planner.domain.units import Unit
+from planner.errors import InvalidInput
+
+CONFIDENCE: Final = 0.95
+"""One-sided confidence of a bound unless a question asks otherwise."""
+BOOTSTRAP_RESAMPLES: Final = 10_000
+
+_NORMAL: Final = NormalDist()
+
+
+class LossKind(StrEnum):
+    """A share of the baseline, or percentage points of the score."""
+
+    RELATIVE = "relative"
+    ABSOLUTE = "absolute"
+
+
+class LossVerdict(StrEnum):
+    """What the evidence says about "loss <= limit", best first."""
+
+    CERTIFIED = "certified"
+    LIKELY = "likely"
+    UNLIKELY = "unlikely"
+    VIOLATED = "violated"
+    UNKNOWN = "unknown"
+
+
+def relative_loss(baseline: float, variant: float, *, higher_is_better: bool) -> float:
+    """Return (baseline - variant)/baseline, or variant/baseline - 1 where lower is better. Raises InvalidInput."""
+    if not (math.isfinite(baseline) and math.isfinite(variant) and baseline > 0):
+        raise InvalidInput(
+            "baseline_score",
+            f"{baseline} cannot be compared with {variant}",
+            allowed="a finite baseline above 0",
+        )
+    return (baseline - variant) / baseline if higher_is_better else variant / baseline - 1
+
+
+def absolute_loss(baseline: float, variant: float) -> float:
+    """Return the loss in percentage points of a score given as a share (0 to 1) where higher is better."""
+    return 100 * (baseline - variant)
+
+
+def student_t(probability: float, degrees: int) -> float:
+    """Return Student's t quantile for `degrees` >= 3, accurate to about 1e-3 there and better as degrees grow."""
+    if degrees < 3:
+        raise InvalidInput("degrees", f"{degrees} are too few for an interval", allowed="at least 4 items")
+    z = _NORMAL.inv_cdf(probability)
+    v = float(degrees)
+    terms = (
+        z,
+        (z**3 + z) / 4 / v,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96 / v**2,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384 / v**3,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160 / v**4,
+    )
+    return math.fsum(terms)
+
+
+def perplexity(documents: Sequence[Document]) -> tuple[float, float]:
+    """Return the token-weighted perplexities (baseline, variant) over `documents`."""
+    tokens = sum(document.tokens for document in documents)
+    baseline = math.fsum(document.baseline_nll for document in documents) / tokens
+    variant = math.fsum(document.variant_nll for document in documents) / tokens
+    return math.exp(baseline), math.exp(variant)
+
+
+def perplexity_loss(documents: Sequence[Document], *, basis: Basis, evidence: tuple[str, ...] = ()) -> Figure:
+    """Return relative perplexity loss, exp(sum of nll differences / tokens) - 1, with its paired 90 % interval.
+
+    The document is the sampling unit: the variance of the ratio "difference per token" is the ratio estimator's, over
+    documents, and the interval is transformed through exp. Fewer than 4 documents give no interval.
+    """
+    if not documents or any(document.tokens < 1 for document in documents):
+        raise InvalidInput(
+            "documents", "hold no scored tokens", allowed="documents with at least one token each"
+        )
+    tokens = np.array([document.tokens for document in documents], dtype=np.float64)
+    difference = np.array(
+        [document.variant_nll - document.baseline_nll for document in documents], dtype=np.float64
+    )
+    n = len(documents)
+    ratio = float(difference.sum() / tokens.sum())
+    interval: Interval | None = None
+    if n >= 4:
+        residual = difference - ratio * tokens
+        standard_error = math.sqrt(float((residual**2).sum()) / (n - 1) / n) / float(tokens.mean())
+        half = student_t(CONFIDENCE, n - 1) * standard_error
+        interval = Interval(
+            lo=math.expm1(ratio - half), hi=math.expm1(ratio + half), confidence=2 * CONFIDENCE - 1
+        )
+    return Figure(value=math.expm1(ratio), unit=Unit.RATIO, basis=basis, interval=interval, evidence=evidence)
+
+
+def counts_loss(
+    counts: PairedCounts, *, kind: LossKind, basis: Basis, evidence: tuple[str, ...] = (), seed: int = 0
+) -> Figure:
+    """Return the loss of a 0/1 score from its four paired counts, with a paired-bootstrap 90 % interval.
+
+    Resampling items is a multinomial draw over the four cells. Raises InvalidInput when the baseline got nothing right.
+    """
+    cells = np.array(
+        [counts.both_right, counts.only_baseline, counts.only_variant, counts.both_wrong], dtype=np.int64
+    )
+    n = int(cells.sum())
+    if n == 0 or counts.both_right + counts.only_baseline == 0:
+        raise InvalidInput("counts", "the baseline got no item right", allowed="at least one item right")
+    draws = np.random.default_rng(seed).multinomial(n, cells / n, size=BOOTSTRAP_RESAMPLES)
+    right_base = draws[:, 0] + draws[:, 1]
+    difference = draws[:, 1] - draws[:, 2]
+    if kind is LossKind.RELATIVE:
+        value = (counts.only_baseline - counts.only_variant) / (counts.both_right + counts.only_baseline)
+        samples = difference / np.maximum(right_base, 1)
+    else:
+        value = 100 * (counts.only_baseline - counts.only_variant) / n
+        samples = 100 * difference / n
+    return _bootstrap_figure(value, samples, kind=kind, basis=basis, evidence=evidence, n=n)
+
+
+def _bootstrap_figure(
+    value: float,
+    samples: npt.NDArray[np.float64],
+    *,
+    kind: LossKind,
+    basis: Basis,
+    evidence: tuple[str, ...],
+    n: int,
+) -> Figure:
+    lo, hi = (float(q) for q in np.quantile(samples, [1 - CONFIDENCE, CONFIDENCE]))
+    unit = Unit.RATIO if kind is LossKind.RELATIVE else Unit.POINTS
+    # Identical answers on n items do not prove identity: the rule of three, -ln(0.05)/n, bounds an unseen change.
+    unseen = -math.log(1 - CONFIDENCE) / n * (1 if kind is LossKind.RELATIVE else 100)
+    if lo == hi:
+        lo, hi = lo - unseen, hi + unseen
+    interval = Interval(lo=min(lo, value), hi=max(hi, value), confidence=2 * CONFIDENCE - 1)
+    return Figure(value=value, unit=unit, basis=basis, interval=interval, evidence=evidence)
+
+
+def scores_loss(
+    baseline: Sequence[float],
+    variant: Sequence[float],
+    *,
+    kind: LossKind,
+    basis: Basis,
+    evidence: tuple[str, ...] = (),
+    seed: int = 0,
+) -> Figure:
+    """Return the loss of per-item scores (0 to 1, same items in the same order) with a paired-bootstrap 90 % interval."""
+    base, other = np.asarray(baseline, dtype=np.float64), np.asarray(variant, dtype=np.float64)
+    if base.shape != other.shape or base.ndim != 1 or base.size == 0:
+        raise InvalidInput(
+            "scores", f"{base.size} against {other.size} items", allowed="two equally long, non-empty lists"
+        )
+    if not (np.isfinite(base).all() and np.isfinite(other).all()) or base.sum() <= 0:
+        raise InvalidInput(
+            "scores",
+            "are not finite or the baseline scores nothing",
+            allowed="finite scores, baseline above 0",
+        )
+    n = base.size
+    rng = np.random.default_rng(seed)
+    samples = np.empty(BOOTSTRAP_RESAMPLES)
+    for start in range(0, BOOTSTRAP_RESAMPLES, 500):
+        rows = rng.integers(0, n, size=(500, n))
+        base_mean, other_mean = base[rows].mean(axis=1), other[rows].mean(axis=1)
+        if kind is LossKind.RELATIVE:
+            samples[start : start + 500] = (base_mean - other_mean) / np.maximum(
+                base_mean, np.finfo(float).tiny
+            )
+        else:
+            samples[start : start + 500] = 100 * (base_mean - other_mean)
+    value = (
+        relative_loss(float(base.mean()), float(other.mean()), higher_is_better=True)
+        if kind is LossKind.RELATIVE
+        else absolute_loss(float(base.mean()), float(other.mean()))
+    )
+    return _bootstrap_figure(value, samples, kind=kind, basis=basis, evidence=evidence, n=n)
+
+
+def mcnemar_p(counts: PairedCounts) -> float:
+    """Return the two-sided exact McNemar p-value: the binomial(b + c, 1/2) probability of a split this uneven."""
+    b, c = counts.only_baseline, counts.only_variant
+    n, k = b + c, min(b, c)
+    if n == 0:
+        return 1.0
+    log_half = n * math.log(0.5)
+    tail = math.fsum(
+        math.exp(math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + log_half)
+        for i in range(k + 1)
+    )
+    return min(1.0, 2 * tail)
+
+
+def minimum_detectable_effect(disagreement: float, items: int, *, power: float = 0.8) -> float:
+    """Return the smallest score difference (as a share) a two-sided 5 % paired test finds with `power`.
+
+    (z_0.975 + z_power) x sqrt(disagreement / items), where disagreement is the share of items that flip.
+    """
+    if items < 1:
+        raise InvalidInput("items", f"{items} is out of range", allowed="1 or more")
+    return (_NORMAL.inv_cdf(0.975) + _NORMAL.inv_cdf(power)) * math.sqrt(max(disagreement, 0.0) / items)
+
+
+def bounds(loss: Figure, *, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+    """Return the one-sided lower and upper bounds of `loss` at `confidence`, None when its interval is unknown.
+
+    An interval stored at another confidence is rescaled as a normal one, each side on its own.
+    """
+    if loss.interval is None:
+        return None
+    stored = _NORMAL.inv_cdf((1 + loss.interval.confidence) / 2)
+    factor = _NORMAL.inv_cdf(confidence) / stored
+    return loss.value - (loss.value - loss.interval.lo) * factor, loss.value + (
+        loss.interval.hi - loss.value
+    ) * factor
+
+
+def verdict(loss: Figure | None, limit: float, *, confidence: float = CONFIDENCE) -> LossVerdict:
+    """Return what `loss` says about "loss <= limit"; `limit` is in the unit of the figure.
+
+    Only figures that were measured or imported with items behind them have intervals, so published point values can
+    be likely or unlikely, never certified or violated.
+    """
+    if loss is None:
+        return LossVerdict.UNKNOWN
+    ends = bounds(loss, confidence=confidence)
+    if ends is not None and ends[1] <= limit:
+        return LossVerdict.CERTIFIED
+    if ends is not None and ends[0] > limit:
+        return LossVerdict.VIOLATED
+    return LossVerdict.LIKELY if loss.value <= limit else LossVerdict.UNLIKELY
+
+
+def items_to_settle(loss: Figure, limit: float, items: int, *, confidence: float = CONFIDENCE) -> int | None:
+    """Return about how many more items would certify or refute the limit, None when it cannot be said.
+
+    Half-widths shrink with the square root of the items, so n grows with (half-width / distance to the limit) squared.
+    """
+    ends = bounds(loss, confidence=confidence)
+    distance = abs(limit - loss.value)
+    if ends is None or distance == 0:
+        return None
+    half = max(ends[1] - loss.value, loss.value - ends[0])
+    return max(0, math.ceil(items * (half / distance) ** 2) - items)
+
+
+class LossBasis(msgspec.Struct, frozen=True, kw_only=True):
+    """Which loss of a variant answers a question: the figure, its kind, and the tasks and metric it is over."""
+
+    figure: Figure
+    kind: LossKind
+    tasks: tuple[str, ...]
+    metric: str
+    items: int | None
+
+
+def assess(evaluations: Sequence[Evaluation], *, kind: LossKind, task: str | None) -> LossBasis | None:
+    """Return the loss that answers a question, None when no evaluation does.
+
+    With a task named, that task's. Otherwise the mean over the task scores of the strongest basis that has any, and
+    only where there is none, relative perplexity. Weaker evidence never overrides stronger.
+    """
+    usable = [e for e in evaluations if e.doubt is None]
+    if task is not None:
+        wanted = task.casefold()
+        named = [e for e in usable if wanted in e.task.casefold() or wanted == e.metric.casefold()]
+        return _mean_loss(named, kind)
+    scores = [e for e in usable if not e.is_perplexity]
+    result = _mean_loss(scores, kind)
+    if result is not None or kind is LossKind.ABSOLUTE:
+        return result
+    return _mean_loss([e for e in usable if e.is_perplexity], kind)
+
+
+def _mean_loss(evaluations: Sequence[Evaluation], kind: LossKind) -> LossBasis | None:
+    """Return the unweighted mean loss over the evaluations of the strongest basis present.
+
+    The mean's interval adds variances of independent tasks; it is unknown when any task's is.
+    """
+    pairs = [(e, e.relative_loss if kind is LossKind.RELATIVE else e.absolute_loss) for e in evaluations]
+    known = [(e, figure) for e, figure in pairs if figure is not None]
+    if not known:
+        return None
+    strongest = min(figure.basis.rank for _, figure in known)
+    chosen = [(e, figure) for e, figure in known if figure.basis.rank == strongest]
+    n = len(chosen)
+    value = math.fsum(figure.value for _, figure in chosen) / n
+    interval: Interval | None = None
+    widths = [bounds(figure) for _, figure in chosen]
+    if all(ends is not None for ends in widths):
+        below = (
+            math.sqrt(
+                math.fsum(
+                    (f.value - ends[0]) ** 2 for (_, f), ends in zip(chosen, widths, strict=True) if ends
+                )
+            )
+            / n
+        )
+        above = (
+            math.sqrt(
+                math.fsum(
+                    (ends[1] - f.value) ** 2 for (_, f), ends in zip(chosen, widths, strict=True) if ends
+                )
+            )
+            / n
+        )
+        interval = Interval(lo=value - below, hi=value + above, confidence=2 * CONFIDENCE - 1)
+    items = [e.items for e, _ in chosen]
+    metrics = sorted({e.metric for e, _ in chosen})
+    return LossBasis(
+        figure=Figure(
+            value=value,
+            unit=Unit.RATIO if kind is LossKind.RELATIVE else Unit.POINTS,
+            basis=weakest(figure.basis for _, figure in chosen),
+            interval=interval,
+            evidence=tuple(e.id for e, _ in chosen),
+        ),
+        kind=kind,
+        tasks=tuple(sorted({e.task for e, _ in chosen})),
+        metric=metrics[0] if len(metrics) == 1 else "mixed scores",
+        items=sum(i for i in items if i is not None) if all(i is not None for i in items) else None,
+    )

@@ -1,0 +1,119 @@
+"""Profiles: latency and memory of a variant on a device under a runtime, over a grid of workload points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from planner.domain.figure import Basis, Figure, Interval
+from planner.domain.runtime import Runtime
+from planner.domain.units import Unit
+from planner.domain.workload import Workload
+from planner.errors import InvalidInput
+
+MIN_SAMPLES_FOR_P99 = 100
+
+
+class Distribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Summary of samples in one unit (seconds or tokens/s). A percentile that the samples cannot support is None."""
+
+    samples: int
+    mean: float
+    p50: float | None = None
+    p50_interval: Interval | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    stddev: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise InvalidInput("distribution.samples", f"{self.samples} is out of range", allowed="1 or more")
+        if self.p99 is not None and self.samples < MIN_SAMPLES_FOR_P99:
+            raise InvalidInput(
+                "distribution.p99",
+                f"from {self.samples} samples",
+                allowed=f"at least {MIN_SAMPLES_FOR_P99} samples",
+            )
+
+    def quantile(self, name: str) -> float | None:
+        """Return the value called `name`: mean, p50, p90, p95 or p99; None when unknown."""
+        if name not in {"mean", "p50", "p90", "p95", "p99"}:
+            raise InvalidInput("percentile", f"`{name}` is unknown", allowed="mean, p50, p90, p95, p99")
+        value: float | None = getattr(self, name)
+        return value
+
+
+class MemoryUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Bytes in use, each as its own tool counts it; None where it was not measured."""
+
+    weights_bytes: int | None = None
+    peak_allocated_bytes: int | None = None
+    """Most bytes the framework's allocator handed out on the device."""
+    peak_reserved_bytes: int | None = None
+    peak_device_bytes: int | None = None
+    """Most device memory in use by the process above idle, as the driver reports it."""
+    peak_rss_bytes: int | None = None
+    """Most resident host memory of the process above what it held before loading."""
+
+
+class ProfilePoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was measured at one workload point. TPOT excludes the first token."""
+
+    workload: Workload
+    ttft_seconds: Distribution | None = None
+    tpot_seconds: Distribution | None = None
+    end_to_end_seconds: Distribution | None = None
+    output_tokens_per_second: Distribution | None = None
+    """Generated tokens per second over all concurrent requests."""
+    memory: MemoryUse = MemoryUse()
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where something was measured: device as the driver names it, and every version that can change a figure."""
+
+    device_name: str | None = None
+    driver: str | None = None
+    versions: Mapping[str, str] = {}
+    facts: Mapping[str, str | int | float | bool | None] = {}
+    """Clocks, temperatures, power limit, thread count, attention implementation and the like."""
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Measured or published speed and memory of variant x device x runtime x parallelism."""
+
+    id: str
+    variant_id: str
+    device_id: str
+    runtime: Runtime
+    basis: Basis
+    points: tuple[ProfilePoint, ...]
+    devices: int = 1
+    """Tensor-parallel degree: how many devices of the type ran it together."""
+    load_seconds: float | None = None
+    kernel: str | None = None
+    """The matrix kernel that really ran, where it is known."""
+    synthetic_weights: bool = False
+    environment: Environment = Environment()
+    citation: str | None = None
+    protocol: str | None = None
+    measured_at: datetime | None = None
+    doubt: str | None = None
+    """Why the figures should not be used without care; None when nothing speaks against them."""
+
+    def seconds(self, distribution: Distribution, quantile: str = "p50") -> Figure | None:
+        """Return a quantile of one of this profile's distributions as a Figure; None when it is unknown."""
+        value = distribution.quantile(quantile)
+        if value is None:
+            return None
+        interval = distribution.p50_interval if quantile == "p50" else None
+        return Figure(
+            value=value,
+            unit=Unit.SECONDS,
+            basis=self.basis,
+            interval=interval,
+            evidence=(self.id,),
+            note=self.doubt,
+        )

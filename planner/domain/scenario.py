@@ -1,0 +1,161 @@
+"""Scenarios: hardware, workload, constraints and objective, and where each part came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+from planner.domain.constraint import Constraint
+from planner.domain.device import DeviceKind
+from planner.domain.units import format_bytes, format_ratio
+from planner.domain.workload import Workload
+from planner.errors import InvalidInput
+
+DEFAULT_RISK = 0.01
+"""Accepted probability that a variant said to fit does not."""
+
+
+class Origin(StrEnum):
+    """Where an effective constraint came from. Nothing is assumed without saying so."""
+
+    ASKED = "asked"
+    PRESET = "preset"
+    DEFAULT = "default"
+
+
+class SelectorKind(StrEnum):
+    """How a question names the model."""
+
+    ANY = "any"
+    SIZE = "size"
+    FAMILY = "family"
+    MODEL = "model"
+
+
+class ModelSelector(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """Which models are considered: any, a size class in billions, a family (with an optional size), or one model."""
+
+    kind: SelectorKind = SelectorKind.ANY
+    value: str | None = None
+    """Family name, or model id."""
+    size_billions: float | None = None
+
+    def describe(self) -> str:
+        """Return the selector in words."""
+        match self.kind:
+            case SelectorKind.ANY:
+                return "any model"
+            case SelectorKind.SIZE:
+                return f"{self.size_billions:g}B models"
+            case SelectorKind.FAMILY:
+                return f"{self.value} family" + (f", {self.size_billions:g}B" if self.size_billions else "")
+            case SelectorKind.MODEL:
+                return f"model {self.value}"
+
+
+class Hardware(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`count` devices of one type, named, or given only by the memory of each.
+
+    With `device_id` None, `memory_bytes` is a nominal card of that memory; for a CPU it is the RAM to use, and None
+    means memory is not checked.
+    """
+
+    device_id: str | None = None
+    count: int = 1
+    memory_bytes: int | None = None
+    kind: DeviceKind = DeviceKind.GPU
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= 1024:
+            raise InvalidInput("hardware.count", f"{self.count} is out of range", allowed="1 to 1024")
+        if self.memory_bytes is not None and not 1 <= self.memory_bytes <= 2**60:
+            raise InvalidInput(
+                "hardware.memory_bytes", f"{self.memory_bytes} is out of range", allowed="1 byte to 1 EiB"
+            )
+
+    def describe(self) -> str:
+        """Return the hardware in words."""
+        times = f"{self.count} × " if self.count > 1 else ""
+        if self.device_id is not None:
+            return f"{times}{self.device_id}" + (
+                f" with {format_bytes(self.memory_bytes)}" if self.memory_bytes else ""
+            )
+        if self.memory_bytes is not None:
+            return f"{times}{format_bytes(self.memory_bytes)} {'of RAM on a CPU' if self.kind is DeviceKind.CPU else 'nominal card'}"
+        return f"{times}{self.kind.value}, memory not stated and not checked"
+
+
+class Objective(StrEnum):
+    """What is optimized among the candidates that satisfy every constraint."""
+
+    MOST_ACCURATE = "most-accurate"
+    FASTEST = "fastest"
+    SMALLEST = "smallest"
+    CHEAPEST = "cheapest"
+    """Least device memory in total, since that is what hardware is paid for; prices are not known."""
+    HIGHEST_THROUGHPUT = "highest-throughput"
+
+
+class Effective(msgspec.Struct, frozen=True, kw_only=True):
+    """One effective constraint as the answer echoes it."""
+
+    key: str
+    sentence: str
+    origin: Origin
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A complete question. `origins` maps keys (model, hardware, workload.*, objective, risk, constraint keys) to Origin."""
+
+    model: ModelSelector = ModelSelector()
+    hardware: Hardware | None = None
+    workload: Workload = Workload()
+    constraints: tuple[Constraint, ...] = ()
+    objective: Objective = Objective.MOST_ACCURATE
+    risk: float = DEFAULT_RISK
+    preset: str | None = None
+    origins: Mapping[str, Origin] = {}
+
+    def __post_init__(self) -> None:
+        if not 0 < self.risk < 0.5:
+            raise InvalidInput("risk", f"{self.risk} is out of range", allowed="more than 0, less than 0.5")
+        keys = [constraint.key for constraint in self.constraints]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise InvalidInput(key, "is given twice", allowed="each constraint once")
+
+    def origin(self, key: str) -> Origin:
+        """Return where the part called `key` came from."""
+        return self.origins.get(key, Origin.DEFAULT)
+
+    def effective(self) -> tuple[Effective, ...]:
+        """Return every effective constraint in words, with its origin, in a fixed order."""
+        rows = [
+            ("model", self.model.describe()),
+            ("hardware", self.hardware.describe() if self.hardware else "any hardware, memory not checked"),
+            ("workload.input_tokens", f"{self.workload.input_tokens} input tokens"),
+            ("workload.output_tokens", f"{self.workload.output_tokens} output tokens"),
+            ("workload.concurrency", f"concurrency {self.workload.concurrency}"),
+            *((constraint.key, constraint.describe()) for constraint in self.constraints),
+            ("objective", f"objective {self.objective.value}"),
+            ("risk", f"memory risk ≤ {format_ratio(self.risk)}"),
+        ]
+        return tuple(Effective(key=key, sentence=sentence, origin=self.origin(key)) for key, sentence in rows)
+
+
+class Preset(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A named scenario: workload, constraints and objective for a common situation, all of which a question may override."""
+
+    id: str
+    name: str
+    description: str
+    workload: Workload
+    constraints: tuple[Constraint, ...] = ()
+    objective: Objective = Objective.MOST_ACCURATE
+    aliases: tuple[str, ...] = ()
+    """Other names it answers to, in English and Chinese."""
+    citations: tuple[str, ...] = ()

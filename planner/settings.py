@@ -1,0 +1,55 @@
+"""Settings: one frozen struct, read from the environment by one function.
+
+Everything has a default that works on one machine: data under the user's data folder, SQLite, loopback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from planner.errors import InvalidInput
+
+DEFAULT_PORT = 8765
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where data lives and where the server listens."""
+
+    data_dir: Path
+    database_url: str
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    log_level: str = "info"
+
+    @property
+    def blob_dir(self) -> Path:
+        """Folder of the content-addressed artifact store."""
+        return self.data_dir / "blobs"
+
+
+def load_settings(environ: Mapping[str, str], *, data_dir: Path | None = None, port: int | None = None) -> Settings:
+    """Return the settings that `environ` describes, command-line values first. Raises InvalidInput.
+
+    Variables: PLANNER_DATA_DIR, PLANNER_DATABASE_URL (sqlite:// or postgresql://), PLANNER_HOST, PLANNER_PORT,
+    PLANNER_LOG_LEVEL; XDG_DATA_HOME or HOME place the default data folder.
+    """
+    if data_dir is None:
+        home = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME", "~")).expanduser() / ".local" / "share")
+        data_dir = Path(environ.get("PLANNER_DATA_DIR") or Path(home) / "variant-planner")
+    data_dir = data_dir.expanduser().absolute()
+    text = environ.get("PLANNER_PORT", "") if port is None else str(port)
+    if text and not (text.isdecimal() and 0 <= int(text) <= 65535):
+        raise InvalidInput("PLANNER_PORT", f"`{text}` is not a port", allowed="0 to 65535; 0 picks a free one")
+    level = environ.get("PLANNER_LOG_LEVEL", "info").lower()
+    if level not in {"debug", "info", "warning", "error"}:
+        raise InvalidInput("PLANNER_LOG_LEVEL", f"`{level}` is unknown", allowed="debug, info, warning, error")
+    return Settings(
+        data_dir=data_dir,
+        database_url=environ.get("PLANNER_DATABASE_URL") or f"sqlite:///{data_dir / 'planner.db'}",
+        host=environ.get("PLANNER_HOST", "127.0.0.1"),
+        port=int(text) if text else DEFAULT_PORT,
+        log_level=level,
+    )
