@@ -1,0 +1,1 @@
+"""Domain structs as text on a terminal: tables, bars and sentences, readable without colour."""
