@@ -52,7 +52,8 @@ that has really learnt something, with nothing to download.
 
 Exercising the system and measuring what quantization does to perplexity, agreement, memory and speed. It is **not**
 for use as a code model: it is far too small to write programs, its output is neither checked nor filtered, and no
-result on it says how a large model takes the same scheme.
+result on it says how a large model takes the same scheme. It can repeat short fragments that are frequent in its
+training text, such as licence headers and author lines.
 
 ## Architecture
 

@@ -94,6 +94,7 @@ def find_sources(roots: Iterable[Path]) -> list[tuple[Path, str]]:
 
 def accept(content: bytes) -> str | None:
     """Return the text of a file worth learning from, or None: wrong size, not UTF-8, generated, minified, a table."""
+    content = content.strip()
     if not MIN_BYTES <= len(content) <= MAX_BYTES or b"\0" in content:
         return None
     if _GENERATED.search(content[:2048]):
