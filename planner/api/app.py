@@ -1,0 +1,108 @@
+"""create_app(settings): the only place where the server is put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Final
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+
+from planner.api import (
+    aliases,
+    artifacts,
+    dashboard,
+    devices,
+    evidence,
+    health,
+    jobs,
+    models,
+    plans,
+    recommend,
+    variants,
+)
+from planner.api.decoding import StrictRequest
+from planner.api.errors import HANDLERS
+from planner.api.metrics import MetricsController, metrics_config
+from planner.api.openapi import StructSchemas, openapi_config
+from planner.api.safety import add_headers, check_media_type, check_origin, host_guard
+from planner.settings import Settings
+from planner.wire.service import Service
+
+THREADS: Final = 16
+"""Handlers that run at once: as many as the registry has connections, and enough for slow uploads besides."""
+MAX_BODY_BYTES: Final = 32 * 1024**2
+"""Largest JSON body: an evaluation with some hundred thousand paired documents."""
+MAX_ARTIFACT_BYTES: Final = 2**40
+"""Largest file: 1 TiB, above any shard in use."""
+
+
+def create_app(
+    settings: Settings, *, service: Service | None = None, max_artifact_bytes: int = MAX_ARTIFACT_BYTES
+) -> Litestar:
+    """Return the server's ASGI application.
+
+    It opens the workspace that `settings` describe when it starts and closes it when it stops; a `service` that is given
+    stays the caller's to close.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        executor = ThreadPoolExecutor(THREADS, thread_name_prefix="handler")
+        asyncio.get_running_loop().set_default_executor(executor)
+        app.state.service = service if service is not None else await asyncio.to_thread(_open, settings)
+        try:
+            yield
+        finally:
+            if service is None:
+                await asyncio.to_thread(app.state.service.close)
+
+    def provide_service(state: State) -> Service:
+        opened: Service = state.service
+        return opened
+
+    built = dashboard.Dashboard(dashboard.find_folder())
+    v1 = Router(
+        "/api/v1",
+        route_handlers=[
+            recommend.router,
+            plans.router,
+            models.router,
+            variants.router,
+            artifacts.router,
+            devices.router,
+            evidence.router,
+            jobs.router,
+            aliases.router,
+            health.router,
+        ],
+    )
+    return Litestar(
+        route_handlers=[v1, MetricsController, dashboard.router],
+        lifespan=[lifespan],
+        dependencies={
+            "service": Provide(provide_service, sync_to_thread=False),
+            "dashboard": Provide(lambda: built, sync_to_thread=False),
+            "max_artifact_bytes": Provide(lambda: max_artifact_bytes, sync_to_thread=False),
+        },
+        exception_handlers=HANDLERS,
+        guards=[host_guard(settings.host), check_origin, check_media_type],
+        before_send=[add_headers],
+        middleware=[metrics_config().middleware],
+        openapi_config=openapi_config(),
+        plugins=[StructSchemas()],
+        request_class=StrictRequest,
+        request_max_body_size=MAX_BODY_BYTES,
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _open(settings: Settings) -> Service:
+    from planner.workspace import Workspace  # noqa: PLC0415 - the description of the API needs no database
+
+    return Workspace.open(settings)

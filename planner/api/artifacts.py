@@ -1,0 +1,168 @@
+"""Files by digest: conditional and partial reads, and uploads that are hashed while they are written."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any, Final
+
+from litestar import Request, Response, Router, post, put, route
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody, PathParameter
+from litestar.response.streaming import ASGIStreamingResponse
+from litestar.types import Method
+
+from planner.api.errors import PreconditionFailed, TooLarge, respond
+from planner.api.ranges import Span, Unsatisfiable, keeps_range, matches, parse_range
+from planner.api.safety import RAW_BODY
+from planner.api.uploading import receive
+from planner.domain.variant import SHA256
+from planner.errors import IntegrityFailure, InvalidInput
+from planner.wire.problem import problem_of
+from planner.wire.replies import Upload
+from planner.wire.requests import Digests
+from planner.wire.service import Service
+
+MAX_DIGESTS: Final = 10_000
+"""Most digests in one question for missing files: no variant has more files."""
+
+Digest = Annotated[
+    str, PathParameter(description="sha256 in lower-case hex.", schema_extra={"pattern": "^[0-9a-f]{64}$"})
+]
+
+
+def _check_digest(sha256: str) -> None:
+    if SHA256.fullmatch(sha256) is None:
+        raise InvalidInput("sha256", f"`{sha256[:80]}` is not a sha256", allowed="64 lower-case hex digits")
+
+
+def _headers(sha256: str) -> dict[str, str]:
+    digest = base64.b64encode(bytes.fromhex(sha256)).decode()
+    return {
+        "etag": f'"{sha256}"',
+        "accept-ranges": "bytes",
+        "cache-control": "public, max-age=31536000, immutable",
+        "repr-digest": f"sha-256=:{digest}:",
+        "content-disposition": "attachment",
+    }
+
+
+def _stream(
+    service: Service, sha256: str, span: Span, *, status: int, headers: dict[str, str], head: bool
+) -> Any:
+    return ASGIStreamingResponse(
+        iterator=iter(()) if head else service.open_artifact(sha256, start=span.start, length=span.length),
+        status_code=status,
+        headers={**headers, "content-length": str(span.length)},
+        media_type="application/octet-stream",
+        is_head_response=head,
+    )
+
+
+def _operation_id(_: HTTPRouteHandler, method: Method, __: object) -> str:
+    return "headArtifact" if method == "HEAD" else "readArtifact"
+
+
+@route(
+    "/artifacts/{sha256:str}",
+    http_method=["GET", "HEAD"],
+    operation_id=_operation_id,
+    summary="Read a file, or part of it",
+    description="Honours Range, If-Range, If-None-Match and If-Match. The ETag is the digest.",
+    responses={
+        200: ResponseSpec(
+            bytes,
+            description="The whole file",
+            media_type="application/octet-stream",
+            generate_examples=False,
+        ),
+        206: ResponseSpec(
+            bytes,
+            description="The part asked for",
+            media_type="application/octet-stream",
+            generate_examples=False,
+        ),
+        304: ResponseSpec(None, description="The caller has it"),
+        416: ResponseSpec(None, description="The range lies outside the file"),
+    },
+    sync_to_thread=True,
+)
+def read_artifact(service: NamedDependency[Service], request: Request[Any, Any, Any], sha256: Digest) -> Any:
+    """Stream a file or a part of it."""
+    _check_digest(sha256)
+    size = service.artifact_size(sha256)
+    headers, etag = _headers(sha256), f'"{sha256}"'
+    sent = request.headers
+    if "if-match" in sent and not matches(sent["if-match"], etag):
+        raise PreconditionFailed("the file is not the one in If-Match", field="If-Match", allowed=etag)
+    if matches(sent.get("if-none-match"), etag):
+        return Response(None, status_code=304, headers=headers)
+    try:
+        part = parse_range(sent.get("range"), size) if keeps_range(sent.get("if-range"), etag) else None
+    except Unsatisfiable:
+        error = InvalidInput(
+            "Range", "lies outside the file", allowed=f"within 0 to {size - 1}" if size else "no range"
+        )
+        response = respond(request, problem_of(error, instance=request.url.path, status=416))
+        response.set_header("content-range", f"bytes */{size}")
+        return response
+    head = request.method == "HEAD"
+    if part is None:
+        return _stream(service, sha256, Span(0, size), status=200, headers=headers, head=head)
+    headers["content-range"] = f"bytes {part.start}-{part.start + part.length - 1}/{size}"
+    return _stream(service, sha256, part, status=206, headers=headers, head=head)
+
+
+@put(
+    "/artifacts/{sha256:str}",
+    operation_id="uploadArtifact",
+    summary="Store a file under its digest",
+    description="The bytes are hashed while they are written; nothing is kept when they are not the promised ones.",
+    responses={201: ResponseSpec(Upload, description="Stored", generate_examples=False)},
+    opt={RAW_BODY: True},
+    request_max_body_size=None,
+)
+async def upload_artifact(
+    service: NamedDependency[Service],
+    request: Request[Any, Any, Any],
+    max_artifact_bytes: NamedDependency[int],
+    sha256: Digest,
+) -> Response[Upload]:
+    """Store a file; 200 when it was there."""
+    _check_digest(sha256)
+    announced = request.content_length
+    if announced is not None and announced > max_artifact_bytes:
+        raise TooLarge(
+            f"{announced} bytes are more than the server takes",
+            field="Content-Length",
+            allowed=f"at most {max_artifact_bytes}",
+        )
+    try:
+        upload = await receive(
+            service, request.stream(), sha256=sha256, size=announced, limit=max_artifact_bytes
+        )
+    except IntegrityFailure as error:
+        raise WrongBytes(error.message, **error.details) from error
+    return Response(upload, status_code=201 if upload.created else 200)
+
+
+@post(
+    "/artifacts/missing",
+    operation_id="missingArtifacts",
+    summary="Say which files the store does not hold",
+    status_code=200,
+    sync_to_thread=True,
+)
+def missing_artifacts(service: NamedDependency[Service], data: JSONBody[Digests]) -> Digests:
+    """Return the digests whose bytes are to be uploaded."""
+    if len(data.sha256) > MAX_DIGESTS:
+        raise InvalidInput(
+            "sha256", f"{len(data.sha256)} digests are too many", allowed=f"at most {MAX_DIGESTS}"
+        )
+    for digest in data.sha256:
+        _check_digest(digest)
+    return Digests(sha256=service.missing(data.sha256))
+
+
+router = Router("/", route_handlers=[read_artifact, upload_artifact, missing_artifacts], tags=["Artifacts"])

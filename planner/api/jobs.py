@@ -1,0 +1,127 @@
+"""Jobs, and the leases workers hold on them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Response, Router, get, post
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody, QueryParameter
+
+from planner.api.parameters import Cursor, JobPage, Limit, Name
+from planner.domain.job import Job, JobKind, JobState, Lease
+from planner.wire.page import DEFAULT_LIMIT
+from planner.wire.requests import Completion, FailureReport, Heartbeat, JobRequest, LeaseRequest
+from planner.wire.service import Service
+
+
+@get("/jobs", operation_id="listJobs", summary="List jobs, newest first", sync_to_thread=True)
+def list_jobs(
+    service: NamedDependency[Service],
+    in_state: Annotated[
+        JobState | None, QueryParameter(name="state", description="Only jobs in this state.")
+    ] = None,
+    kind: Annotated[JobKind | None, QueryParameter(description="Only jobs of this kind.")] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> JobPage:
+    """Return a page of jobs."""
+    return service.jobs(state=in_state, kind=kind, limit=limit, cursor=cursor)
+
+
+@post("/jobs", operation_id="createJob", summary="Queue a job", sync_to_thread=True)
+def create_job(service: NamedDependency[Service], data: JSONBody[JobRequest]) -> Job:
+    """Queue a job for a worker."""
+    return service.create_job(data)
+
+
+@get(
+    "/jobs/{job_id:str}",
+    operation_id="getJob",
+    summary="Return one job with its attempts",
+    sync_to_thread=True,
+)
+def get_job(service: NamedDependency[Service], job_id: Name) -> Job:
+    """Return a job."""
+    return service.job(job_id)
+
+
+@post(
+    "/jobs/lease",
+    operation_id="leaseJob",
+    summary="Take the oldest job that a worker can do",
+    description="Leases that ran out are taken back first. 204 when there is nothing to do.",
+    status_code=200,
+    responses={204: ResponseSpec(None, description="No job for this worker")},
+    sync_to_thread=True,
+)
+def lease_job(service: NamedDependency[Service], data: JSONBody[LeaseRequest]) -> Response[Lease | None]:
+    """Lease a job."""
+    lease = service.lease(worker=data.worker, capabilities=frozenset(data.capabilities), kinds=data.kinds)
+    return Response(lease, status_code=204 if lease is None else 200)
+
+
+@post(
+    "/jobs/{job_id:str}/heartbeat",
+    operation_id="heartbeatJob",
+    summary="Keep a lease alive and report progress",
+    status_code=200,
+    sync_to_thread=True,
+)
+def heartbeat_job(service: NamedDependency[Service], job_id: Name, data: JSONBody[Heartbeat]) -> Job:
+    """Extend a lease."""
+    return service.heartbeat(job_id, token=data.token, progress=data.progress, message=data.message)
+
+
+@post(
+    "/jobs/{job_id:str}/complete",
+    operation_id="completeJob",
+    summary="Hand in the result of a job",
+    status_code=200,
+    sync_to_thread=True,
+)
+def complete_job(service: NamedDependency[Service], job_id: Name, data: JSONBody[Completion]) -> Job:
+    """End a job with its result."""
+    return service.complete(job_id, token=data.token, result=data.result)
+
+
+@post(
+    "/jobs/{job_id:str}/fail",
+    operation_id="failJob",
+    summary="Report that an attempt failed",
+    description="The job is queued again when another attempt can end differently and attempts are left.",
+    status_code=200,
+    sync_to_thread=True,
+)
+def fail_job(service: NamedDependency[Service], job_id: Name, data: JSONBody[FailureReport]) -> Job:
+    """End an attempt without a result."""
+    return service.fail(job_id, token=data.token, failure=data.failure)
+
+
+@post(
+    "/jobs/{job_id:str}/cancel",
+    operation_id="cancelJob",
+    summary="Cancel a job",
+    status_code=200,
+    sync_to_thread=True,
+)
+def cancel_job(service: NamedDependency[Service], job_id: Name) -> Job:
+    """Cancel a job that is not final."""
+    return service.cancel(job_id)
+
+
+router = Router(
+    "/",
+    route_handlers=[
+        list_jobs,
+        create_job,
+        get_job,
+        lease_job,
+        heartbeat_job,
+        complete_job,
+        fail_job,
+        cancel_job,
+    ],
+    tags=["Jobs"],
+)

@@ -1,0 +1,144 @@
+"""The OpenAPI 3.1 document. `python -m planner.api.openapi` prints it, for clients that are generated from it."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import msgspec
+from litestar import Litestar, Request
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Schema, Tag
+from litestar.plugins import OpenAPISchemaPlugin
+from litestar.types import Empty
+from litestar.typing import FieldDefinition
+
+import planner
+from planner.wire.problem import MEDIA_TYPE
+
+_TAGS = {
+    "Questions": "Ask in words or as a scenario; the answer carries its evidence.",
+    "Plans": "Stored answers.",
+    "Models": "Base models.",
+    "Variants": "Immutable builds of a model.",
+    "Artifacts": "The files of variants, by digest.",
+    "Devices": "Device types.",
+    "Evidence": "Profiles and evaluations.",
+    "Jobs": "Work for workers.",
+    "Aliases": "Names that move between variants.",
+    "Server": "The server itself.",
+}
+
+
+class SchemaCreator(Protocol):
+    """The part of Litestar's schema creator that is used here."""
+
+    def create_component_schema(
+        self, type_: FieldDefinition, /, required: list[str], property_fields: dict[str, FieldDefinition]
+    ) -> Schema:
+        """Return a named component for `type_`."""
+        ...
+
+
+class StructSchemas(OpenAPISchemaPlugin):
+    """Describes our structs: with their docstrings, their tags, and defaults that are structs themselves.
+
+    Litestar's own plugin for structs looks the default up in a set, which fails for a struct that holds a mapping.
+    """
+
+    def is_plugin_supported_field(self, field_definition: FieldDefinition) -> bool:
+        """Return whether the field is a struct of ours."""
+        return not field_definition.is_union and bool(field_definition.is_subclass_of(msgspec.Struct))
+
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:
+        """Return the struct as a named component."""
+        kind = field_definition.type_
+        hints = field_definition.get_type_hints(include_extras=True, resolve_generics=True)
+        fields = {
+            field.encode_name: FieldDefinition.from_annotation(
+                hints[field.name], name=field.encode_name, default=_default(field)
+            )
+            for field in msgspec.structs.fields(kind)
+        }
+        required = [field.encode_name for field in msgspec.structs.fields(kind) if field.required]
+        config: msgspec.structs.StructConfig = kind.__struct_config__
+        if config.tag_field is not None:
+            fields[config.tag_field] = FieldDefinition.from_annotation(Literal[config.tag])
+            required.append(config.tag_field)
+        schema: Schema = schema_creator.create_component_schema(
+            field_definition, required=sorted(required), property_fields=fields
+        )
+        schema.description = inspect.cleandoc(kind.__doc__ or "") or None
+        if config.forbid_unknown_fields:
+            schema.additional_properties = False
+        return schema
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default in (msgspec.NODEFAULT, msgspec.UNSET):
+        return Empty
+    return msgspec.to_builtins(field.default)
+
+
+def openapi_config() -> OpenAPIConfig:
+    """Return the configuration of the document that is served at /schema/openapi.json."""
+    return OpenAPIConfig(
+        title="Variant Planner",
+        version=planner.__version__,
+        description="Evidence-based choice of language model variants for the hardware you have.",
+        tags=[Tag(name=name, description=description) for name, description in _TAGS.items()],
+        render_plugins=[FinishedJson(path="/openapi.json")],
+        path="/schema",
+    )
+
+
+class FinishedJson(JsonRenderPlugin):
+    """Serves the finished document."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """Return the document as JSON."""
+        return super().render(request, finish(openapi_schema))
+
+
+def finish(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with every operation's errors as problem details, which Litestar cannot know."""
+    problem = {
+        "description": "Problem details (RFC 9457)",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    paths = {
+        path: {
+            method: {
+                **operation,
+                "responses": {
+                    **{status: reply for status, reply in operation["responses"].items() if status != "400"},
+                    "default": problem,
+                },
+            }
+            for method, operation in item.items()
+        }
+        for path, item in document["paths"].items()
+    }
+    return {**document, "paths": paths}
+
+
+def document_of(app: Litestar) -> dict[str, Any]:
+    """Return the finished document of `app`."""
+    return finish(app.openapi_schema.to_schema())
+
+
+def main() -> None:
+    """Print the document, indented and with sorted keys, so that a change shows as a small difference."""
+    from planner.api.app import create_app  # noqa: PLC0415 - the app imports this module
+    from planner.settings import Settings  # noqa: PLC0415
+
+    app = create_app(Settings(data_dir=Path(), database_url="sqlite://"))
+    text = msgspec.json.encode(document_of(app), order="sorted", enc_hook=str)
+    sys.stdout.write(msgspec.json.format(text, indent=2).decode() + "\n")
+
+
+if __name__ == "__main__":
+    main()

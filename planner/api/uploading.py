@@ -1,0 +1,63 @@
+"""The bridge from an asynchronous request body to a store that writes synchronously in a thread.
+
+The body is gathered into pieces of about a mebibyte on the event loop while the thread hashes and writes the piece
+before, so that neither waits for the other and memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
+
+from litestar.concurrency import sync_to_thread
+
+from planner.api.errors import BadRequest, TooLarge
+from planner.errors import PlannerError
+from planner.wire.replies import Upload
+from planner.wire.service import Service
+
+PIECE_BYTES: Final = 1 << 20
+SILENCE_SECONDS: Final = 60.0
+"""How long an upload may stay silent before it is given up."""
+
+
+async def receive(
+    service: Service, stream: AsyncIterator[bytes], *, sha256: str, size: int | None, limit: int
+) -> Upload:
+    """Store the request body `stream` under `sha256`.
+
+    Raises IntegrityFailure when the bytes are other ones, TooLarge past `limit` bytes, BadRequest when the client goes
+    away or falls silent; in each case nothing is kept.
+    """
+    loop = asyncio.get_running_loop()
+    received = 0
+
+    async def next_piece() -> bytes:
+        nonlocal received
+        piece = bytearray()
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                async for chunk in stream:
+                    piece += chunk
+                    if len(piece) >= PIECE_BYTES:
+                        break
+        except PlannerError:
+            raise
+        except Exception as error:
+            raise BadRequest("the upload was cut short") from error
+        received += len(piece)
+        if received > limit:
+            raise TooLarge("the upload is larger than the server takes", allowed=f"at most {limit} bytes")
+        return bytes(piece)
+
+    def pieces() -> Iterator[bytes]:
+        ahead = asyncio.run_coroutine_threadsafe(next_piece(), loop)
+        try:
+            while piece := ahead.result(SILENCE_SECONDS * 2):
+                ahead = asyncio.run_coroutine_threadsafe(next_piece(), loop)
+                yield piece
+        finally:
+            ahead.cancel()
+
+    return await sync_to_thread(service.upload, pieces(), sha256=sha256, size=size)

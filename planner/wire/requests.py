@@ -1,0 +1,86 @@
+"""Bodies of requests. Unknown fields are refused, so that a misspelt one is not silently ignored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from planner.domain.job import MAX_ATTEMPTS, Failure, JobKind
+from planner.domain.variant import Artifact, Provenance
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A question in words."""
+
+    query: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Files to register as a variant. Their bytes are uploaded beforehand, except in a dry run.
+
+    `scheme` is a claim, such as "int4"; what the tensors hold is derived from them, and a claim that contradicts it is
+    refused.
+    """
+
+    artifacts: tuple[Artifact, ...]
+    model: str | None = None
+    """Model id or name; None finds it by the files' own base model or by the shape of the tensors."""
+    name: str | None = None
+    scheme: str | None = None
+    provenance: Provenance = Provenance()
+    runtimes: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+class Digests(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """sha256 digests of files, in lower-case hex."""
+
+    sha256: tuple[str, ...]
+
+
+class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A job to be queued for a worker that states every capability in `requires`."""
+
+    kind: JobKind
+    spec: dict[str, Any]
+    requires: tuple[str, ...] = ()
+    max_attempts: int = MAX_ATTEMPTS
+
+
+class LeaseRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A worker asking for a job it can do; empty `kinds` takes any."""
+
+    worker: str
+    capabilities: tuple[str, ...] = ()
+    kinds: tuple[JobKind, ...] = ()
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A sign of life from the holder of a lease; `progress` is 0 to 1."""
+
+    token: int
+    progress: float | None = None
+    message: str | None = None
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The result of a job."""
+
+    token: int
+    result: dict[str, Any]
+
+
+class FailureReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why an attempt ended without a result."""
+
+    token: int
+    failure: Failure
+
+
+class MoveAlias(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Point an alias at a variant. `expected` makes it a compare-and-swap: null when the alias must not exist yet."""
+
+    variant: str
+    expected: str | None | msgspec.UnsetType = msgspec.UNSET
+    actor: str | None = None

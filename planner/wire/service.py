@@ -1,0 +1,265 @@
+"""The use cases, as one protocol: `planner.workspace.Workspace` answers in process, `planner.client.Client` over HTTP.
+
+The command line is written against this protocol, so that `--server` changes where an answer is computed and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from planner.domain.device import Device
+from planner.domain.evaluation import Evaluation
+from planner.domain.job import Failure, Job, JobKind, JobState, Lease
+from planner.domain.model import Model
+from planner.domain.outcome import Plan
+from planner.domain.profile import Profile
+from planner.domain.scenario import Preset, Scenario
+from planner.domain.variant import FileFormat, Provenance, Variant
+from planner.wire.page import DEFAULT_LIMIT, Page
+from planner.wire.replies import Health, Registration, Replay, Submission, Understanding, Upload, Why
+from planner.wire.requests import JobRequest, Manifest
+from planner.wire.rows import Alias, AliasHistory, PlanRow, VariantRow
+
+
+class VariantQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which variants are listed, in which order. `sort` is a field name, with a leading "-" to reverse it."""
+
+    model: str | None = None
+    scheme: str | None = None
+    file_format: FileFormat | None = None
+    fetchable: bool | None = None
+    max_weight_bytes: int | None = None
+    min_bits: float | None = None
+    max_bits: float | None = None
+    search: str | None = None
+    sort: str = "name"
+
+
+class Answers(Protocol):
+    """Questions and stored answers."""
+
+    def recommend(self, *, query: str | None = None, scenario: Scenario | None = None) -> Plan:
+        """Return the stored answer to exactly one of `query` or `scenario`. Raises InvalidQuery, InvalidInput."""
+        ...
+
+    def understand(self, query: str) -> Understanding:
+        """Return how `query` is read, without answering it. Raises InvalidQuery."""
+        ...
+
+    def plan(self, plan_id: str) -> Plan:
+        """Return a stored plan. Raises NotFound."""
+        ...
+
+    def plans(self, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[PlanRow]:
+        """Return stored plans, newest first."""
+        ...
+
+    def replay(self, plan_id: str) -> Replay:
+        """Compute a stored plan again as of its own revision and time, and compare. Raises NotFound."""
+        ...
+
+    def why(self, variant: str, *, plan_id: str | None = None, query: str | None = None) -> Why:
+        """Return why `variant` is or is not the answer to one stored plan or query. Raises NotFound, InvalidQuery."""
+        ...
+
+
+class Browsing(Protocol):
+    """What the registry holds."""
+
+    def models(
+        self,
+        *,
+        search: str | None = None,
+        family: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[Model]:
+        """Return base models by id."""
+        ...
+
+    def model(self, name: str) -> Model:
+        """Return a base model by id, name or alias. Raises NotFound with the nearest names."""
+        ...
+
+    def variants(
+        self, query: VariantQuery | None = None, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[VariantRow]:
+        """Return variants that match `query`."""
+        ...
+
+    def variant(self, name: str) -> Variant:
+        """Return a variant by id, unique prefix of its id, name, "model/name" or alias. Raises NotFound."""
+        ...
+
+    def devices(
+        self, *, search: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[Device]:
+        """Return device types by id."""
+        ...
+
+    def device(self, name: str) -> Device:
+        """Return a device type by id, name or alias. Raises NotFound."""
+        ...
+
+    def presets(self) -> tuple[Preset, ...]:
+        """Return the named scenarios."""
+        ...
+
+    def profiles(
+        self,
+        *,
+        variant: str | None = None,
+        device: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[Profile]:
+        """Return speed and memory evidence."""
+        ...
+
+    def evaluations(
+        self,
+        *,
+        variant: str | None = None,
+        task: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[Evaluation]:
+        """Return accuracy evidence."""
+        ...
+
+    def aliases(self, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[Alias]:
+        """Return aliases by name."""
+        ...
+
+    def alias(self, name: str) -> AliasHistory:
+        """Return an alias and its moves. Raises NotFound."""
+        ...
+
+    def health(self) -> Health:
+        """Return whether every part works."""
+        ...
+
+
+class Recording(Protocol):
+    """What is added to the registry."""
+
+    def register(
+        self,
+        directory: Path,
+        *,
+        model: str | None = None,
+        name: str | None = None,
+        scheme: str | None = None,
+        provenance: Provenance | None = None,
+        runtimes: tuple[str, ...] = (),
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Registration:
+        """Register a folder of files as a variant; `progress` gets bytes done and bytes in all."""
+        ...
+
+    def register_manifest(self, manifest: Manifest) -> Registration:
+        """Register files whose bytes are in the store. Raises Conflict naming the ones that are missing."""
+        ...
+
+    def submit_profile(self, profile: Profile) -> Submission:
+        """Add speed and memory evidence; handing in the same one again changes nothing."""
+        ...
+
+    def submit_evaluation(self, evaluation: Evaluation) -> Submission:
+        """Add accuracy evidence; handing in the same one again changes nothing."""
+        ...
+
+    def put_device(self, device: Device) -> Device:
+        """Add or update a device type."""
+        ...
+
+    def move_alias(
+        self,
+        name: str,
+        variant: str,
+        *,
+        expected: str | None | msgspec.UnsetType = msgspec.UNSET,
+        actor: str | None = None,
+    ) -> Alias:
+        """Point an alias at a variant; with `expected`, only if it points there now (None: if it does not exist)."""
+        ...
+
+
+class Bytes(Protocol):
+    """The content-addressed files."""
+
+    def missing(self, sha256: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the digests that the store does not hold."""
+        ...
+
+    def upload(self, chunks: Iterable[bytes], *, sha256: str, size: int | None = None) -> Upload:
+        """Store bytes under their digest. Raises IntegrityFailure, leaving nothing behind."""
+        ...
+
+    def artifact_size(self, sha256: str) -> int:
+        """Return the size of a stored file in bytes. Raises NotFound."""
+        ...
+
+    def open_artifact(self, sha256: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Yield bytes of a stored file from `start`. Raises NotFound."""
+        ...
+
+
+class Working(Protocol):
+    """Jobs and the leases workers hold on them."""
+
+    def create_job(self, request: JobRequest) -> Job:
+        """Queue a job. Raises InvalidInput, NotFound."""
+        ...
+
+    def jobs(
+        self,
+        *,
+        state: JobState | None = None,
+        kind: JobKind | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[Job]:
+        """Return jobs, newest first."""
+        ...
+
+    def job(self, job_id: str) -> Job:
+        """Return a job. Raises NotFound."""
+        ...
+
+    def lease(
+        self, *, worker: str, capabilities: frozenset[str] = frozenset(), kinds: tuple[JobKind, ...] = ()
+    ) -> Lease | None:
+        """Give `worker` the oldest job it can do; None when there is none."""
+        ...
+
+    def heartbeat(
+        self, job_id: str, *, token: int, progress: float | None = None, message: str | None = None
+    ) -> Job:
+        """Extend a lease. Raises LeaseLost."""
+        ...
+
+    def complete(self, job_id: str, *, token: int, result: dict[str, Any]) -> Job:
+        """End a job with its result. Raises LeaseLost."""
+        ...
+
+    def fail(self, job_id: str, *, token: int, failure: Failure) -> Job:
+        """End an attempt without one; it is retried when that can help. Raises LeaseLost."""
+        ...
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a job; a final one is returned unchanged. Raises NotFound."""
+        ...
+
+
+class Service(Answers, Browsing, Recording, Bytes, Working, Protocol):
+    """Everything the system can be asked to do."""
+
+    def close(self) -> None:
+        """Release connections and threads."""
+        ...
