@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from planner.domain.loss import CONFIDENCE, LossKind
+from planner.domain.scheme import Scheme
 from planner.domain.units import format_bytes, format_ratio, format_seconds
 from planner.errors import InvalidInput
 
@@ -167,6 +168,14 @@ class SchemeFilter(
 
     words: tuple[str, ...]
     exclude: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.words or not all(self.words):
+            raise InvalidInput("scheme.words", "are empty", allowed="at least one word such as int4 or awq")
+
+    def admits(self, scheme: Scheme) -> bool:
+        """Return whether `scheme` passes: it answers to one of the words, or to none when they are excluded."""
+        return scheme.terms().isdisjoint(self.words) is self.exclude
 
     @property
     def key(self) -> str:

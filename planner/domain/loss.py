@@ -279,13 +279,15 @@ class LossBasis(msgspec.Struct, frozen=True, kw_only=True):
 def assess(evaluations: Sequence[Evaluation], *, kind: LossKind, task: str | None) -> LossBasis | None:
     """Return the loss that answers a question, None when no evaluation does.
 
-    With a task named, that task's. Otherwise the mean over the task scores of the strongest basis that has any, and
+    With a task named, that task's: the one called exactly so, else those whose name contains it. Otherwise the mean over the task scores of the strongest basis that has any, and
     only where there is none, relative perplexity. Weaker evidence never overrides stronger.
     """
     usable = [e for e in evaluations if e.doubt is None]
     if task is not None:
         wanted = task.casefold()
-        named = [e for e in usable if wanted in e.task.casefold() or wanted == e.metric.casefold()]
+        named = [e for e in usable if wanted == e.task.casefold()] or [
+            e for e in usable if wanted in e.task.casefold() or wanted == e.metric.casefold()
+        ]
         return _mean_loss(named, kind)
     scores = [e for e in usable if not e.is_perplexity]
     result = _mean_loss(scores, kind)

@@ -9,6 +9,8 @@ import msgspec
 
 from planner.domain.constraint import Constraint
 from planner.domain.device import DeviceKind
+from planner.domain.model import Model
+from planner.domain.naming import is_within_family
 from planner.domain.units import format_bytes, format_ratio
 from planner.domain.workload import Workload
 from planner.errors import InvalidInput
@@ -25,6 +27,11 @@ class Origin(StrEnum):
     DEFAULT = "default"
 
 
+_SIZE_TOLERANCE = 0.025
+MAX_SIZE_BILLIONS = 100_000.0
+"""Largest size class accepted, in billions of parameters: far above any model."""
+
+
 class SelectorKind(StrEnum):
     """How a question names the model."""
 
@@ -34,6 +41,13 @@ class SelectorKind(StrEnum):
     MODEL = "model"
 
 
+def _is_size(model: Model, billions: float) -> bool:
+    return (
+        model.size_billions == billions
+        or abs(model.parameters / 1e9 - billions) <= _SIZE_TOLERANCE * billions
+    )
+
+
 class ModelSelector(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
@@ -41,8 +55,33 @@ class ModelSelector(
 
     kind: SelectorKind = SelectorKind.ANY
     value: str | None = None
-    """Family name, or model id."""
+    """Family name (or the beginning of one, such as "Llama"), or model id."""
     size_billions: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind in {SelectorKind.FAMILY, SelectorKind.MODEL} and not self.value:
+            raise InvalidInput("model.value", "is missing", allowed=f"the name of a {self.kind.value}")
+        if self.kind is SelectorKind.SIZE and self.size_billions is None:
+            raise InvalidInput("model.size_billions", "is missing", allowed="billions of parameters")
+        if self.size_billions is not None and not 0 < self.size_billions <= MAX_SIZE_BILLIONS:
+            raise InvalidInput(
+                "model.size_billions",
+                f"{self.size_billions} is out of range",
+                allowed=f"more than 0, at most {MAX_SIZE_BILLIONS:g} billion parameters",
+            )
+
+    def selects(self, model: Model) -> bool:
+        """Return whether `model` is meant: by id, by family or a branch of it, and by size class.
+
+        A size is the one people call the model by, or its exact count within 2.5 %, so "13B" finds 13.02 billion.
+        """
+        match self.kind:
+            case SelectorKind.MODEL:
+                return model.id == self.value
+            case SelectorKind.FAMILY if not is_within_family(model.family, self.value or ""):
+                return False
+            case _:
+                return self.size_billions is None or _is_size(model, self.size_billions)
 
     def describe(self) -> str:
         """Return the selector in words."""

@@ -207,13 +207,15 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return NumberFormat.FP32 if self.weight.format is NumberFormat.FP32 else NumberFormat.BF16
 
     def terms(self) -> frozenset[str]:
-        """Return every lower-case word a person may use for this scheme, for filters such as "int4" or "4-bit"."""
+        """Return every lower-case word a person may use for this scheme, for filters such as "int4" or "4bit".
+
+        A precision may be qualified by the method or by how activations are treated: "int4-awq", "int8-weight-only".
+        """
         words = {self.name, self.weight.format.value, f"{self.nominal_bits}bit"}
-        if self.method:
-            words.add(self.method)
         if self.weight.format.is_gguf:
             words.add("gguf")
             words.add(f"int{self.nominal_bits}")
+            words.add(f"q{self.nominal_bits}")
         if self.nominal_bits == 4:
             words.add(
                 "int4"
@@ -224,8 +226,10 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             )
         activation_bits = self.activation.format.nominal_bits if self.activation else 16
         words.add(f"w{self.nominal_bits}a{activation_bits}")
+        qualifiers = [self.method] if self.method else []
         if self.activation_scaling:
-            words.add(self.activation_scaling.value)
+            qualifiers.append(self.activation_scaling.value)
         elif not self.is_reference:
-            words.add("weight-only")
-        return frozenset(words)
+            qualifiers.append("weight-only")
+        words.update(f"{word}-{qualifier}" for word in tuple(words) for qualifier in qualifiers)
+        return frozenset(words.union(qualifiers))

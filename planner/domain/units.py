@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
@@ -66,8 +67,8 @@ def parse_bytes(text: str, *, field: str, binary: bool) -> int:
         )
     number, prefix, marker = match.groups()
     scale = (_BINARY if binary or marker else _DECIMAL)[prefix.lower()]
-    value = float(number) * scale
-    if not 0 < value <= MAX_BYTES:
+    value = Decimal(number) * scale  # exact: bytes above 2**53 are not whole in a float
+    if not 0.5 < value <= MAX_BYTES:
         raise InvalidInput(field, f"`{text}` is out of range", allowed="more than 0 and at most 1 EiB")
     return round(value)
 
