@@ -1,0 +1,202 @@
+"""Columns: what the estimators need to know of variants, one NumPy array per fact, one element per variant.
+
+A single variant is a table of one row, so there is one formula for explaining a candidate and for scanning all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from planner.domain.architecture import Architecture
+from planner.domain.figure import Figure
+from planner.domain.scheme import NumberFormat, Scheme
+from planner.estimate.priors import CONFIDENCE, WEIGHT_SPREAD
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
+
+FORMATS: Final = tuple(NumberFormat)
+"""Order of the codes in `Columns.compute`."""
+_CODE: Final = {number_format: code for code, number_format in enumerate(FORMATS)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Facts of n variants. Sizes are elements unless the name says bytes; unbounded facts are infinite."""
+
+    hidden: Floats
+    layers: Floats
+    sliding_layers: Floats
+    window: Floats
+    kv_per_token: Floats
+    """Cached elements per token and layer."""
+    heads: Integers
+    kv_heads: Integers
+    latent: Booleans
+    query_width: Floats
+    mlp_width: Floats
+    """Widest MLP activation of one token: the dense width, or that of all experts it uses."""
+    vocab: Floats
+    flop_parameters: Floats
+    """Parameters multiplied with every token: all of one token's, without embedding and head."""
+    input_table_bytes: Floats
+    """Bytes of an input embedding of its own, of which a step reads only the rows it needs."""
+    routed_bytes: Floats
+    """Bytes of all routed experts; 0 without experts."""
+    experts: Floats
+    experts_active: Floats
+    max_context: Floats
+    weight_bytes: Floats
+    weight_lo: Floats
+    weight_hi: Floats
+    """Spread of the weight bytes at the priors' confidence."""
+    kv_bits: Floats
+    element_bytes: Floats
+    """Bytes of one activation in the compute type."""
+    compute: Integers
+    """Index in FORMATS of the number format the matrix products run in."""
+    runtime: Integers
+    """Index in priors.RUNTIMES."""
+
+    def __len__(self) -> int:
+        return len(self.hidden)
+
+    def take(self, rows: Integers) -> Self:
+        """Return the columns of `rows` only, in that order."""
+        return type(self)(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+
+def weight_spread(weights: Figure) -> tuple[float, float]:
+    """Return lower and upper weight bytes at the priors' confidence; an unknown interval gets an assumed spread."""
+    if weights.interval is None:
+        return weights.value * WEIGHT_SPREAD.lo, weights.value * WEIGHT_SPREAD.hi
+    if weights.interval.confidence <= CONFIDENCE:
+        return weights.interval.lo, weights.interval.hi
+    if weights.interval.lo == weights.interval.hi:
+        return weights.value, weights.value
+    # An interval of higher confidence is wider than needed: using it as it is errs on the safe side.
+    return weights.interval.lo, weights.interval.hi
+
+
+def _architecture_facts(architecture: Architecture) -> dict[str, float]:
+    experts = architecture.experts
+    mla = architecture.mla
+    width = architecture.intermediate_size
+    routed = 0
+    if experts is not None:
+        width = max(width, experts.active * experts.intermediate_size + experts.shared_intermediate_size)
+        spare = experts.count - experts.active
+        if spare > 0:
+            routed = (architecture.parameters - architecture.active_parameters) * experts.count // spare
+    return {
+        "hidden": architecture.hidden_size,
+        "layers": architecture.layers,
+        "sliding_layers": architecture.sliding_layers,
+        "window": architecture.sliding_window or np.inf,
+        "kv_per_token": architecture.kv_elements_per_token,
+        "heads": architecture.heads,
+        "kv_heads": architecture.kv_heads,
+        "latent": mla is not None,
+        "query_width": architecture.heads
+        * ((mla.nope_head_dim + mla.rope_head_dim) if mla else architecture.head_dim),
+        "mlp_width": width,
+        "vocab": architecture.vocab_size,
+        "flop_parameters": architecture.active_parameters - architecture.embedding_parameters,
+        "experts": experts.count if experts else 1,
+        "experts_active": experts.active if experts else 1,
+        "max_context": architecture.max_context or np.inf,
+        "_table": 0 if architecture.tied_embeddings else architecture.vocab_size * architecture.hidden_size,
+        "_routed": routed,
+        "_parameters": architecture.parameters,
+        "_embedding": architecture.embedding_parameters,
+    }
+
+
+def _scheme_facts(facts: dict[str, float], weights: Figure, scheme: Scheme) -> dict[str, float]:
+    """Return the facts that depend on the precision: what weights, cache and activations cost in bytes."""
+    lo, hi = weight_spread(weights)
+    average = weights.value / facts["_parameters"]
+    reference = 4.0 if scheme.weight.format is NumberFormat.FP32 else 2.0
+    uniform = scheme.is_reference or scheme.weight.format.is_gguf
+    table = average if uniform else min(reference, weights.value / max(facts["_embedding"], 1))
+    linear = max(weights.value - facts["_embedding"] * table, 0.0) / max(
+        facts["_parameters"] - facts["_embedding"], 1
+    )
+    # The cache follows the compute type unless the scheme says otherwise.
+    kv_bits = scheme.kv.bits if scheme.kv is not None else 8 * reference
+    return {
+        "input_table_bytes": min(facts["_table"] * table, weights.value),
+        "routed_bytes": min(facts["_routed"] * linear, weights.value),
+        "weight_bytes": weights.value,
+        "weight_lo": min(lo, weights.value),
+        "weight_hi": max(hi, weights.value),
+        "kv_bits": kv_bits,
+        "element_bytes": reference,
+        "compute": _CODE[scheme.compute_format],
+    }
+
+
+def columns_of(rows: Iterable[tuple[Architecture, Figure, Scheme, int]]) -> Columns:
+    """Return the columns of variants given as (architecture, weight bytes, scheme, runtime code)."""
+    known: dict[Architecture, dict[str, float]] = {}
+    names = [field.name for field in fields(Columns)]
+    table: list[list[float]] = []
+    for architecture, weights, scheme, runtime in rows:
+        facts = known.get(architecture)
+        if facts is None:
+            facts = known[architecture] = _architecture_facts(architecture)
+        values = {**facts, **_scheme_facts(facts, weights, scheme), "runtime": runtime}
+        table.append([values[name] for name in names])
+    matrix = np.array(table, dtype=np.float64).reshape(len(table), len(names)).T
+    kinds = {
+        "heads": np.int64,
+        "kv_heads": np.int64,
+        "compute": np.int64,
+        "runtime": np.int64,
+        "latent": np.bool_,
+    }
+    columns: dict[str, Any] = {
+        name: np.ascontiguousarray(column.astype(kinds.get(name, np.float64)))
+        for name, column in zip(names, matrix, strict=True)
+    }
+    return Columns(**columns)
+
+
+def kv_elements(columns: Columns, tokens: Floats | float) -> Floats:
+    """Return cached elements of one sequence of `tokens`, as `Architecture.kv_elements` counts them."""
+    full = columns.layers - columns.sliding_layers
+    return columns.kv_per_token * (
+        full * tokens + columns.sliding_layers * np.minimum(tokens, columns.window)
+    )
+
+
+def parallel_degree(columns: Columns, devices: int) -> Integers:
+    """Return the largest valid tensor-parallel degree of at most `devices`.
+
+    It divides the heads, and divides the KV heads or is divided by them (they are replicated then); MLA needs only the first.
+    """
+    degree = np.ones(len(columns), dtype=np.int64)
+    if devices == 1:
+        return degree
+    keys, inverse = np.unique(
+        np.stack([columns.heads, np.where(columns.latent, 0, columns.kv_heads)]), axis=1, return_inverse=True
+    )
+    best = np.ones(keys.shape[1], dtype=np.int64)
+    for position, (heads, kv_heads) in enumerate(keys.T.tolist()):
+        for candidate in range(min(devices, heads), 1, -1):
+            splits = kv_heads == 0 or kv_heads % candidate == 0 or candidate % kv_heads == 0
+            if heads % candidate == 0 and splits:
+                best[position] = candidate
+                break
+    return best[inverse.reshape(-1)]
+
+
+__all__ = [
+    "FORMATS", "Booleans", "Columns", "Floats", "Integers", "columns_of", "kv_elements", "parallel_degree", "weight_spread",
+]  # fmt: skip

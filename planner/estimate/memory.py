@@ -1,0 +1,333 @@
+"""Memory: the one estimator of peak device memory, and the probability that it fits.
+
+Peak of one device under tensor parallelism = weights + KV cache + activations + overhead. Terms are added with their
+spreads end to end, which is safe under any dependence between them. A peak that was measured replaces the modelled
+terms. Formulae follow the tools named in `priors`; `fits` compares the total with the capacity as two independent
+normals whose halves may differ.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Final
+
+import numpy as np
+
+from planner.domain.architecture import Architecture
+from planner.domain.figure import Basis, Figure, Interval
+from planner.domain.outcome import MemoryEstimate
+from planner.domain.scheme import Scheme
+from planner.domain.units import Unit
+from planner.domain.workload import Workload
+from planner.estimate.capacity import capacity_of
+from planner.estimate.columns import (
+    Columns,
+    Floats,
+    Integers,
+    columns_of,
+    kv_elements,
+    parallel_degree,
+)
+from planner.estimate.priors import (
+    CONFIDENCE,
+    KV_SPREAD,
+    LATENT_BYTES_NOTE,
+    PEAK_SPREAD,
+    RUNTIMES,
+    SHARD_SPREAD,
+    WEIGHT_SPREAD,
+    Prior,
+    RuntimePrior,
+    Z,
+    runtime_code,
+)
+
+_NORMAL: Final = NormalDist()
+_BLOCKS: Final = np.array([prior.kv_block_tokens for prior in RUNTIMES], dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Bytes of one term: middle and both ends at the priors' confidence."""
+
+    value: Floats
+    lo: Floats
+    hi: Floats
+
+    def __add__(self, other: Term) -> Term:
+        return Term(self.value + other.value, self.lo + other.lo, self.hi + other.hi)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryTerms:
+    """The terms of the peak of one device, for n variants, and how many devices each one is split over."""
+
+    weights: Term
+    kv_cache: Term
+    activations: Term
+    overhead: Term
+    total: Term
+    degree: Integers
+
+
+def _gather(columns: Columns, values: list[float]) -> Floats:
+    return np.array(values, dtype=np.float64)[columns.runtime]
+
+
+def _spread(columns: Columns, priors: list[Prior]) -> Term:
+    return Term(
+        _gather(columns, [prior.value for prior in priors]),
+        _gather(columns, [prior.lo for prior in priors]),
+        _gather(columns, [prior.hi for prior in priors]),
+    )
+
+
+def kv_bytes(
+    columns: Columns, degree: Integers, *, tokens: Floats | float, concurrency: Floats | float
+) -> Floats:
+    """Return KV cache bytes on one device for `concurrency` sequences of `tokens`, rounded up to whole blocks.
+
+    GQA heads are divided over the devices, or replicated once there are more devices than heads; MLA is replicated.
+    """
+    block = _BLOCKS[columns.runtime]
+    rounded = np.ceil(tokens / block) * block
+    shards = np.where(columns.latent, 1, np.minimum(degree, columns.kv_heads))
+    return kv_elements(columns, rounded) * concurrency * columns.kv_bits / 8 / shards
+
+
+def _field(name: str) -> list[float]:
+    return [float(getattr(prior, name) or 0) for prior in RUNTIMES]
+
+
+_FIXED: Final = _field("activation_fixed")
+_PER_VOCAB: Final = _field("activation_per_vocab")
+_PER_CHUNK: Final = _field("logits_per_chunk")
+_LOGITS_FIXED: Final = _field("logits_fixed")
+_HIDDEN: Final = _field("hidden_copies")
+_MLP: Final = _field("mlp_copies")
+_CHUNK: Final = _field("chunk_tokens")
+_ELEMENT: Final = _field("element_bytes")
+
+
+def activation_bytes(
+    columns: Columns, *, input_tokens: Floats | float, concurrency: Floats | float
+) -> Floats:
+    """Return activation bytes of prefill, the larger of the two phases; see RuntimePrior for the formula."""
+    chunk = np.minimum(input_tokens * concurrency, _gather(columns, _CHUNK))
+    own = _gather(columns, _ELEMENT)
+    element = np.where(own > 0, own, columns.element_bytes)
+    rows = np.where(_gather(columns, _PER_CHUNK) > 0, chunk, concurrency)
+    rows = np.where(_gather(columns, _LOGITS_FIXED) > 0, 1.0, rows)
+    live = columns.hidden * _gather(columns, _HIDDEN) + columns.mlp_width * _gather(columns, _MLP)
+    return (
+        _gather(columns, _FIXED)
+        + columns.vocab * _gather(columns, _PER_VOCAB) * rows
+        + chunk * live * element
+    )
+
+
+def memory_terms(columns: Columns, workload: Workload, *, devices: int, accelerated: bool) -> MemoryTerms:
+    """Return the modelled peak of one of `devices`; `accelerated` says that they are GPUs with a memory of their own."""
+    degree = parallel_degree(columns, devices)
+    split = degree > 1
+    weights = Term(
+        columns.weight_bytes / degree,
+        columns.weight_lo / degree * np.where(split, SHARD_SPREAD.lo, 1.0),
+        columns.weight_hi / degree * np.where(split, SHARD_SPREAD.hi, 1.0),
+    )
+    cache = kv_bytes(columns, degree, tokens=workload.context_tokens, concurrency=workload.concurrency)
+    kv_cache = Term(cache, cache * KV_SPREAD.lo, cache * KV_SPREAD.hi)
+    live = activation_bytes(columns, input_tokens=workload.input_tokens, concurrency=workload.concurrency)
+    spread = _spread(columns, [prior.activation_spread for prior in RUNTIMES])
+    activations = Term(live, live * spread.lo, live * spread.hi)
+    fixed = _spread(columns, [p.overhead_gpu if accelerated else p.overhead_cpu for p in RUNTIMES])
+    extra = _spread(columns, [prior.overhead_multi_device for prior in RUNTIMES])
+    lost = _spread(columns, [prior.fragmentation for prior in RUNTIMES])
+    dynamic = cache + live
+    overhead = Term(
+        fixed.value + extra.value * split + lost.value * dynamic,
+        fixed.lo + extra.lo * split + lost.lo * dynamic,
+        fixed.hi + extra.hi * split + lost.hi * dynamic,
+    )
+    return MemoryTerms(
+        weights=weights,
+        kv_cache=kv_cache,
+        activations=activations,
+        overhead=overhead,
+        total=weights + kv_cache + activations + overhead,
+        degree=degree,
+    )
+
+
+def fit_score(total: Term, capacity: Figure) -> Floats:
+    """Return by how many standard deviations the capacity exceeds each total; it fits with probability Phi(score).
+
+    Both spreads are read as normal halves: of the total the half towards the capacity, of the capacity that towards the
+    total. Without any spread the score is plus or minus infinity.
+    """
+    value = capacity.value
+    half = capacity.interval
+    below = (value - half.lo) / Z if half else 0.0
+    above = (half.hi - value) / Z if half else 0.0
+    room = value - total.value
+    fits = room >= 0
+    deviation = np.hypot(
+        np.where(fits, total.hi - total.value, total.value - total.lo) / Z, np.where(fits, below, above)
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        score = room / deviation
+    return np.where(deviation > 0, score, np.where(fits, np.inf, -np.inf))
+
+
+def required_score(risk: float) -> float:
+    """Return the score at which a total fits with probability 1 - `risk`."""
+    return _NORMAL.inv_cdf(1 - risk)
+
+
+def probability(score: float) -> float:
+    """Return Phi(`score`)."""
+    return 1.0 if score == math.inf else 0.0 if score == -math.inf else _NORMAL.cdf(score)
+
+
+def _figure(
+    term: Term, row: int, *, basis: Basis, evidence: tuple[str, ...] = (), note: str | None = None
+) -> Figure:
+    lo, value, hi = float(term.lo[row]), float(term.value[row]), float(term.hi[row])
+    interval = Interval(lo=min(lo, value), hi=max(hi, value), confidence=CONFIDENCE)
+    return Figure(value=value, unit=Unit.BYTES, basis=basis, interval=interval, evidence=evidence, note=note)
+
+
+def peak_term(peak: Figure) -> tuple[float, float, float]:
+    """Return value, lo and hi of a recorded peak; without an interval its repeatability is assumed."""
+    if peak.interval is not None:
+        return peak.value, peak.interval.lo, peak.interval.hi
+    return peak.value, peak.value * PEAK_SPREAD.lo, peak.value * PEAK_SPREAD.hi
+
+
+def _explained_by(peak: Figure, terms: MemoryTerms, row: int) -> tuple[float, float, float, float]:
+    """Split a measured peak into (weights, kv, activations, overhead) so that the parts add up to it."""
+    rest = peak.value
+    parts: list[float] = []
+    for term in (terms.weights, terms.kv_cache, terms.overhead):
+        part = min(rest, float(term.value[row]))
+        parts.append(part)
+        rest -= part
+    weights, cache, overhead = parts
+    return weights, cache, rest, overhead
+
+
+def describe_memory(
+    terms: MemoryTerms,
+    row: int,
+    *,
+    weights: Figure,
+    prior: RuntimePrior,
+    capacity: Figure | None,
+    accelerated: bool,
+    latent: bool = False,
+    peak: Figure | None = None,
+) -> MemoryEstimate:
+    """Return the estimate of one row as figures. `weights` is the figure of the whole model that the row was built from."""
+    degree = int(terms.degree[row])
+    split = f", one of {degree} shards" if degree > 1 else ""
+    assumed = "" if weights.interval else f"; {WEIGHT_SPREAD.source}"
+    fixed = prior.overhead_gpu if accelerated else prior.overhead_cpu
+    kv_note = LATENT_BYTES_NOTE if latent and degree > 1 else None
+    if peak is None:
+        parts = {
+            "weights": _figure(
+                terms.weights,
+                row,
+                basis=weights.basis,
+                evidence=weights.evidence,
+                note=f"{weights.note or ''}{split}{assumed}".strip(",; ") or None,
+            ),
+            "kv_cache": _figure(terms.kv_cache, row, basis=Basis.MODELLED, note=kv_note),
+            "activations": _figure(
+                terms.activations,
+                row,
+                basis=Basis.MODELLED,
+                note=f"{prior.name}: {prior.activation_spread.source}",
+            ),
+            "overhead": _figure(
+                terms.overhead, row, basis=Basis.MODELLED, note=f"{prior.name}: {fixed.source}"
+            ),
+        }
+        total = _figure(
+            terms.total,
+            row,
+            basis=max((part.basis for part in parts.values()), key=lambda basis: basis.rank),
+            evidence=weights.evidence,
+        )
+    else:
+        value, lo, hi = peak_term(peak)
+        shares = _explained_by(peak, terms, row)
+        names = ("weights", "kv_cache", "activations", "overhead")
+        parts = {
+            name: Figure(
+                value=share,
+                unit=Unit.BYTES,
+                basis=weights.basis if name == "weights" else Basis.MODELLED,
+                evidence=weights.evidence if name == "weights" else (),
+                note="share of the recorded peak; the rest of it after the other terms"
+                if name == "activations"
+                else None,
+            )
+            for name, share in zip(names, shares, strict=True)
+        }
+        total = Figure(
+            value=value,
+            unit=Unit.BYTES,
+            basis=peak.basis,
+            interval=Interval(
+                lo=lo, hi=hi, confidence=peak.interval.confidence if peak.interval else CONFIDENCE
+            ),
+            evidence=peak.evidence,
+            note=peak.note or (None if peak.interval else PEAK_SPREAD.source),
+        )
+    chance: float | None = None
+    if capacity is not None:
+        lo, hi = (total.interval.lo, total.interval.hi) if total.interval else (total.value, total.value)
+        term = Term(np.array([total.value]), np.array([lo]), np.array([hi]))
+        chance = probability(float(fit_score(term, capacity)[0]))
+    return MemoryEstimate(**parts, total=total, capacity=capacity, fit_probability=chance, devices=degree)
+
+
+def estimate_memory(
+    architecture: Architecture,
+    weight_bytes: Figure,
+    scheme: Scheme,
+    workload: Workload,
+    *,
+    capacity: Figure | None,
+    runtime: str | None,
+    devices: int = 1,
+    peak: Figure | None = None,
+    accelerated: bool = True,
+) -> MemoryEstimate:
+    """Return the peak memory of one device, term by term, and the probability that it fits into `capacity`.
+
+    `weight_bytes` covers the whole model; `peak` is a recorded peak of one device at this very workload and replaces the
+    modelled total unless its basis is modelled too. `accelerated` is False for CPUs and boards. Tensor parallelism uses
+    the largest degree of at most `devices` that divides the heads; the estimate's `devices` says which.
+    """
+    columns = columns_of([(architecture, weight_bytes, scheme, runtime_code(runtime))])
+    terms = memory_terms(columns, workload, devices=devices, accelerated=accelerated)
+    return describe_memory(
+        terms,
+        0,
+        weights=weight_bytes,
+        prior=RUNTIMES[int(columns.runtime[0])],
+        capacity=capacity,
+        accelerated=accelerated,
+        latent=architecture.mla is not None,
+        peak=peak if peak is not None and peak.basis is not Basis.MODELLED else None,
+    )
+
+
+__all__ = [
+    "MemoryTerms", "Term", "activation_bytes", "capacity_of", "describe_memory", "estimate_memory", "fit_score", "kv_bytes",
+    "memory_terms", "peak_term", "probability", "required_score",
+]  # fmt: skip

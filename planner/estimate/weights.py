@@ -1,0 +1,64 @@
+"""Weight bytes of a scheme over an architecture, for variants whose files nobody has read.
+
+Bytes counted in file headers are always better and are used where they exist. The model: the layers' projections cost
+the scheme's effective bits, embeddings, head and norms stay at 16 bits, and the mixes of GGUF have published averages.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from planner.domain.architecture import Architecture
+from planner.domain.figure import Basis, Figure, Interval
+from planner.domain.scheme import NumberFormat, Scheme
+from planner.domain.units import Unit
+from planner.estimate.priors import CONFIDENCE
+
+MIX_BITS: Final = {
+    "iq1_s": 2.0042, "iq1_m": 2.1460, "iq2_xxs": 2.3824, "iq2_xs": 2.5882, "iq2_s": 2.7403, "iq2_m": 2.9294,
+    "iq3_xxs": 3.2548, "iq3_xs": 3.4977, "iq3_s": 3.6606, "iq3_m": 3.7628, "iq4_xs": 4.4597, "iq4_nl": 4.6818,
+    "q2_k_s": 2.9697, "q2_k": 3.1593, "q3_k_s": 3.6429, "q3_k_m": 3.9960, "q3_k_l": 4.2979, "q4_k_s": 4.6672,
+    "q4_k_m": 4.85, "q5_k_s": 5.5704, "q5_k_m": 5.7036, "q6_k": 6.5633, "q8_0": 8.5008,
+}  # fmt: skip
+"""Bits per weight over all tensors of a GGUF file by mix, embeddings included.
+
+llama.cpp tools/quantize/README.md for Llama-3.1-8B; Q4_K_M, printed as 4.8944 there and 4.84 for Llama-2-7B, is taken in
+the middle.
+"""
+
+_MIX_SPREAD: Final = (0.96, 1.03)
+_LAYER_SPREAD: Final = (0.99, 1.03)
+_REFERENCE_SPREAD: Final = (0.998, 1.005)
+
+
+def _label_key(scheme: Scheme) -> str:
+    return (scheme.label or scheme.weight.format.value).lower().replace("-", "_")
+
+
+def modelled_weight_bytes(
+    architecture: Architecture, scheme: Scheme, *, effective_bits: float | None = None
+) -> Figure:
+    """Return the modelled bytes of all weights under `scheme`, basis modelled, with an interval.
+
+    `effective_bits` is a published average over the whole model and replaces the scheme's own arithmetic. GGUF mixes use
+    MIX_BITS; every other quantized scheme leaves embeddings, head and norms at 16 bits.
+    """
+    parameters = architecture.parameters
+    twice = architecture.vocab_size * architecture.hidden_size if architecture.tied_embeddings else 0
+    if effective_bits is not None:
+        value = parameters * effective_bits / 8
+        lo, hi = value * _REFERENCE_SPREAD[0], value * _REFERENCE_SPREAD[1]
+    elif scheme.weight.format.is_gguf:
+        bits = MIX_BITS.get(_label_key(scheme), scheme.weight.bits)
+        value = parameters * bits / 8
+        # llama.cpp may hold a tied output matrix a second time.
+        lo, hi = value * _MIX_SPREAD[0], value * _MIX_SPREAD[1] + twice * bits / 8
+    elif scheme.is_reference:
+        value = parameters * scheme.weight.bits / 8
+        lo, hi = value * _REFERENCE_SPREAD[0], value * _REFERENCE_SPREAD[1]
+    else:
+        kept = parameters - architecture.linear_parameters
+        value = (architecture.linear_parameters * scheme.weight.bits + kept * NumberFormat.BF16.bits) / 8
+        lo, hi = value * _LAYER_SPREAD[0], value * _LAYER_SPREAD[1]
+    interval = Interval(lo=lo, hi=hi, confidence=CONFIDENCE)
+    return Figure(value=value, unit=Unit.BYTES, basis=Basis.MODELLED, interval=interval)
