@@ -1,0 +1,35 @@
+/** The one place that talks to the server: typed by its OpenAPI document, errors as RFC 9457 problem details. */
+
+import createClient from "openapi-fetch";
+import type { paths } from "./schema";
+
+export interface Problem {
+  title: string;
+  detail: string;
+  status: number;
+  [key: string]: unknown;
+}
+
+export class ApiError extends Error {
+  constructor(readonly problem: Problem) {
+    super(problem.detail);
+  }
+}
+
+/** `fetch` is looked up at each call, so that a test can put its own in place. */
+export const api = createClient<paths>({
+  baseUrl: window.location.origin,
+  fetch: (request) => globalThis.fetch(request),
+});
+
+/** Unwraps an answer of `api`, or throws its problem as an ApiError. */
+export function unwrap<T>(answer: { data?: T; error?: unknown; response: Response }): T {
+  if (answer.data !== undefined) return answer.data;
+  const problem = (answer.error ?? {}) as Partial<Problem>;
+  throw new ApiError({
+    ...problem,
+    title: problem.title ?? `HTTP ${answer.response.status}`,
+    detail: problem.detail ?? answer.response.statusText,
+    status: answer.response.status,
+  });
+}
