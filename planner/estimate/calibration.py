@@ -1,0 +1,183 @@
+"""Calibration: what recorded points say about a workload, exactly at it or near it.
+
+At its own point a recording stands as it is. Elsewhere the ratio of recorded to modelled time is averaged over a row's
+points with weights 1/distance^2 (distances in octaves), and multiplied with the modelled time at the workload asked for.
+The spread grows with the distance to the nearest point and is wider outside the recorded range.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+import numpy as np
+
+from planner.domain.figure import Basis
+from planner.domain.workload import Workload
+from planner.estimate.columns import Booleans, Floats, Integers
+from planner.estimate.evidence import HI, LO, QUANTILES, Points
+from planner.estimate.peaks import first_of_each
+from planner.estimate.priors import CLOSE_SPREAD, NEAREST_SPREAD, WEAK_SPREAD
+from planner.estimate.roofline import Load
+
+Metric = Literal["ttft", "tpot", "end_to_end", "per_token", "itl"]
+CENTRAL: Final = "central"
+"""Quantile that stands for the middle: p50 where it is known, else the mean; which one is said with the figure."""
+CONFIDENCE: Final = 0.9
+"""Nominal two-sided confidence of the spreads of figures that were not recorded at their own point."""
+
+EXACT: Final = 1
+OUTSIDE: Final = 2
+STALE: Final = 4
+SUBSTITUTED: Final = 8
+"""Flags of a figure: recorded at its point; beyond the recorded range; too old; calibrated by the other middle."""
+
+_MODELLED: Final = Basis.MODELLED.rank
+_INTERPOLATED: Final = Basis.INTERPOLATED.rank
+_CLOSE: Final = math.log(CLOSE_SPREAD.hi)
+_WEAK: Final = math.log(WEAK_SPREAD.hi)
+_PER_OCTAVE_INSIDE: Final = 0.2
+_PER_OCTAVE_OUTSIDE: Final = 0.35
+_OUTSIDE_LEAST: Final = math.log(1.25)
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """One quantile of one metric over n rows: seconds and spread (NaN where unknown), basis rank, nearest point, flags."""
+
+    value: Floats
+    lo: Floats
+    hi: Floats
+    rank: Integers
+    """Rank of the basis, -1 where unknown."""
+    point: Integers
+    """Index of the exact or nearest point, -1 without evidence."""
+    flags: Integers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What the points say of one quantile of one metric."""
+
+    points: Points
+    workload: Workload
+    metric: Metric
+    values: Floats
+    substituted: Booleans
+    """The other middle (mean for p50, p50 for mean) stands in for the one asked for."""
+    usable: Booleans
+    stale: Booleans
+    ends: tuple[Floats, Floats]
+    """Ends of the interval of p50 where that is what was read, NaN elsewhere."""
+
+
+def read(
+    points: Points, metric: Metric, quantile: str, workload: Workload, *, now: datetime | None
+) -> Reading:
+    """Return the reading of a metric that points have; a stand-in is used only for rows without the real thing."""
+    table: Floats = getattr(points, metric)
+    nothing = np.zeros(len(points), dtype=np.bool_)
+    if quantile in {CENTRAL, "mean", "p50"}:
+        own, other = (table[:, 0], table[:, 1]) if quantile == "mean" else (table[:, 1], table[:, 0])
+        missing = np.isnan(own)
+        values = np.where(missing, other, own)
+        substituted = missing if quantile != CENTRAL else nothing
+        is_p50 = ~missing if quantile != "mean" else nothing
+    else:
+        values, substituted, is_p50 = table[:, QUANTILES.index(quantile)], nothing, nothing
+    usable = ~np.isnan(values) & (values > 0)
+    rows = int(points.row.max()) + 1 if len(points) else 0
+    real = np.bincount(points.row[usable & ~substituted], minlength=rows) > 0
+    return Reading(
+        points=points,
+        workload=workload,
+        metric=metric,
+        values=values,
+        substituted=substituted,
+        usable=usable & (~substituted | ~real[points.row]),
+        stale=points.is_stale(now),
+        ends=(np.where(is_p50, table[:, LO], np.nan), np.where(is_p50, table[:, HI], np.nan)),
+    )
+
+
+def put_exact(speed: Speed, reading: Reading) -> Booleans:
+    """Write recordings made at the very workload into `speed`; return which rows are settled by one."""
+    points, values = reading.points, reading.values
+    settled = np.zeros(len(speed.value), dtype=np.bool_)
+    at = np.flatnonzero(reading.usable & ~reading.substituted & points.is_at(reading.workload))
+    if not len(at):
+        return settled
+    newest = -np.nan_to_num(points.measured_at[at], nan=-np.inf)
+    order = np.lexsort((points.profile[at], newest, reading.stale[at], points.rank[at], points.row[at]))
+    best = at[order][first_of_each(points.row[at][order])]
+    row, value, old = points.row[best], values[best], reading.stale[best]
+    speed.value[row] = value
+    speed.lo[row] = np.where(old, value * CLOSE_SPREAD.lo, reading.ends[0][best])
+    speed.hi[row] = np.where(old, value * CLOSE_SPREAD.hi, reading.ends[1][best])
+    speed.rank[row] = points.rank[best]
+    speed.point[row] = best
+    speed.flags[row] = EXACT | (STALE * old)
+    settled[row] = True
+    return settled
+
+
+def _coordinates(load: Load, metric: Metric) -> tuple[Floats, ...]:
+    """Return the axes, in octaves, along which points of a metric are near or far."""
+    concurrency = np.log2(load.concurrency)
+    if metric == "ttft":
+        return np.log2(load.input_tokens), concurrency
+    if metric == "tpot":
+        return np.log2(load.input_tokens + load.output_tokens / 2), concurrency
+    return np.log2(load.input_tokens), np.log2(load.output_tokens), concurrency
+
+
+def put_near(
+    speed: Speed, reading: Reading, settled: Booleans, *, modelled_here: Floats, modelled_there: Floats
+) -> None:
+    """Write figures calibrated by recordings at other workloads into the rows of `speed` that are not settled.
+
+    `modelled_here` is the modelled time of each row at the workload asked for, `modelled_there` of each point at its own.
+    """
+    points, n = reading.points, len(speed.value)
+    at = np.flatnonzero(reading.usable & ~settled[points.row] & ~np.isnan(modelled_there))
+    if not len(at):
+        return
+    row = points.row[at]
+    asked = _coordinates(Load.of(reading.workload), reading.metric)
+    axes = [
+        (axis[at], float(goal))
+        for axis, goal in zip(_coordinates(points.load, reading.metric), asked, strict=True)
+    ]
+    inside = np.ones(n, dtype=np.bool_)
+    square = np.zeros(len(at))
+    for axis, goal in axes:
+        least, most = np.full(n, np.inf), np.full(n, -np.inf)
+        np.minimum.at(least, row, axis)
+        np.maximum.at(most, row, axis)
+        inside &= (least <= goal + 1e-9) & (goal <= most + 1e-9)
+        square += (axis - goal) ** 2
+    weight = 1 / (square + 1e-6)
+    ratio = np.log(reading.values[at] / modelled_there[at])
+    total = np.bincount(row, weights=weight, minlength=n)
+    mean = np.bincount(row, weights=weight * ratio, minlength=n) / np.where(total > 0, total, 1.0)
+    distance = np.sqrt(square)
+    order = np.lexsort((points.profile[at], distance, row))
+    nearest = order[first_of_each(row[order])]
+    best, chosen, reach = at[nearest], row[nearest], distance[nearest]
+    within = inside[chosen] & ~reading.substituted[best]
+    half = np.where(
+        within,
+        np.minimum(math.log(NEAREST_SPREAD) + _PER_OCTAVE_INSIDE * reach, _CLOSE),
+        np.minimum(_OUTSIDE_LEAST + _PER_OCTAVE_OUTSIDE * reach, _WEAK),
+    )
+    stale = reading.stale[best]
+    half = np.where(stale, np.maximum(half, _CLOSE), half)
+    value = modelled_here[chosen] * np.exp(mean[chosen])
+    speed.value[chosen] = value
+    speed.lo[chosen] = value * np.exp(-half)
+    speed.hi[chosen] = value * np.exp(half)
+    speed.rank[chosen] = np.where(within, np.maximum(_INTERPOLATED, points.rank[best]), _MODELLED)
+    speed.point[chosen] = best
+    speed.flags[chosen] = OUTSIDE * ~inside[chosen] | STALE * stale | SUBSTITUTED * reading.substituted[best]

@@ -1,0 +1,199 @@
+"""Evidence: profile points of one device type as columns, so that a question finds its own in one pass.
+
+Points whose profile carries a doubt are left out and only counted; nothing doubtful decides an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Final, Self
+
+import numpy as np
+
+from planner.domain.device import Device, DeviceKind
+from planner.domain.figure import Figure, Interval
+from planner.domain.profile import Distribution, Profile, ProfilePoint
+from planner.domain.runtime import canonical
+from planner.domain.units import Unit
+from planner.domain.workload import Workload
+from planner.estimate.columns import Booleans, Floats, Integers
+from planner.estimate.priors import PREALLOCATING
+from planner.estimate.roofline import Load
+
+QUANTILES: Final = ("mean", "p50", "p90", "p95", "p99")
+LO: Final = len(QUANTILES)
+HI: Final = LO + 1
+"""Columns after the quantiles: the ends of the interval of p50."""
+COLUMNS: Final = HI + 1
+STALE_AFTER_DAYS: Final = 365.0
+"""Age from which a measurement is stale: runtimes change their memory and speed several times a year."""
+_DAY: Final = 86_400.0
+
+
+def _times(distribution: Distribution | None) -> list[float]:
+    """Return the quantiles of a distribution of seconds in the order of QUANTILES, then the ends of the p50's interval."""
+    if distribution is None:
+        return [np.nan] * COLUMNS
+    values = [distribution.quantile(name) for name in QUANTILES]
+    interval = distribution.p50_interval
+    ends = [interval.lo, interval.hi] if interval else [np.nan, np.nan]
+    return [*(np.nan if value is None else value for value in values), *ends]
+
+
+def _times_per_token(distribution: Distribution | None) -> list[float]:
+    """Return the same of a throughput, turned into seconds per token; only its middle stays a middle."""
+    mean, p50, *_, lo, hi = _times(distribution)
+    values = [1 / value if value > 0 else np.nan for value in (mean, p50, hi, lo)]
+    return [values[0], values[1], np.nan, np.nan, np.nan, values[2], values[3]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Points:
+    """n profile points on one device type. Times are seconds, NaN where unknown.
+
+    Each time has a column per entry of QUANTILES and then LO and HI.
+    """
+
+    row: Integers
+    """Row of the variant in the index."""
+    profile: Integers
+    """Index of the profile in the tuple the points were built from."""
+    position: Integers
+    """Index of the point in its profile."""
+    runtime: Integers
+    """Group of one runtime with version and mode."""
+    engine: Integers
+    """Code of the runtime's name alone."""
+    devices: Integers
+    rank: Integers
+    """Rank of the profile's basis, 0 strongest."""
+    input_tokens: Floats
+    output_tokens: Floats
+    concurrency: Floats
+    measured_at: Floats
+    """Seconds since 1970, NaN when unknown."""
+    ttft: Floats
+    tpot: Floats
+    end_to_end: Floats
+    per_token: Floats
+    peak_bytes: Floats
+    """Peak on one device, NaN when not recorded or when the runtime fills the device anyway."""
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, chosen: Integers | Booleans) -> Self:
+        """Return the chosen points only."""
+        return type(self)(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+
+    @property
+    def load(self) -> Load:
+        """The workload of every point."""
+        return Load(self.input_tokens, self.output_tokens, self.concurrency)
+
+    def is_at(self, workload: Workload) -> Booleans:
+        """Return which points lie exactly at `workload`."""
+        return (
+            (self.input_tokens == workload.input_tokens)
+            & (self.output_tokens == workload.output_tokens)
+            & (self.concurrency == workload.concurrency)
+        )
+
+    def is_stale(self, now: datetime | None) -> Booleans:
+        """Return which points are too old at `now`; an unknown time of measurement is not called old."""
+        if now is None:
+            return np.zeros(len(self), dtype=np.bool_)
+        with np.errstate(invalid="ignore"):
+            old: Booleans = (now.timestamp() - self.measured_at) / _DAY > STALE_AFTER_DAYS
+        return old
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceEvidence:
+    """Everything known from profiles on one device type: the points, their profiles, and the names of the runtimes."""
+
+    points: Points
+    profiles: tuple[Profile, ...]
+    engines: Mapping[str, int]
+    doubted: Mapping[int, int]
+    """Number of doubted profiles by variant row."""
+
+
+def _peak(point: ProfilePoint, profile: Profile, device: Device) -> float:
+    if canonical(profile.runtime.name) in PREALLOCATING:
+        return np.nan
+    memory = point.memory
+    peak = memory.peak_device_bytes if device.kind is DeviceKind.GPU else memory.peak_rss_bytes
+    return np.nan if peak is None else float(peak)
+
+
+def gather_evidence(profiles: Iterable[Profile], device: Device, rows: Mapping[str, int]) -> DeviceEvidence:
+    """Return the evidence of `profiles` measured on `device`; `rows` gives the row of each variant id."""
+    known = tuple(sorted((p for p in profiles if p.variant_id in rows), key=lambda p: p.id))
+    doubted: dict[int, int] = {}
+    groups: dict[str, int] = {str(p.runtime): 0 for p in known}
+    groups = {name: code for code, name in enumerate(sorted(groups))}
+    engines = {name: code for code, name in enumerate(sorted({canonical(p.runtime.name) for p in known}))}
+    flat: list[list[float]] = []
+    times: list[list[list[float]]] = []
+    for index, profile in enumerate(known):
+        row = rows[profile.variant_id]
+        if profile.doubt is not None:
+            doubted[row] = doubted.get(row, 0) + 1
+            continue
+        when = profile.measured_at.timestamp() if profile.measured_at else np.nan
+        for position, point in enumerate(profile.points):
+            load = point.workload
+            flat.append([
+                row, index, position, groups[str(profile.runtime)], engines[canonical(profile.runtime.name)],
+                profile.devices, profile.basis.rank, load.input_tokens, load.output_tokens, load.concurrency, when,
+                _peak(point, profile, device),
+            ])  # fmt: skip
+            times.append([
+                _times(point.ttft_seconds), _times(point.tpot_seconds), _times(point.end_to_end_seconds),
+                _times_per_token(point.output_tokens_per_second),
+            ])  # fmt: skip
+    table = np.array(flat, dtype=np.float64).reshape(len(flat), 12).T
+    cube = np.array(times, dtype=np.float64).reshape(len(times), 4, COLUMNS).transpose(1, 0, 2)
+    names = (
+        "row", "profile", "position", "runtime", "engine", "devices", "rank",
+        "input_tokens", "output_tokens", "concurrency", "measured_at", "peak_bytes",
+    )  # fmt: skip
+    columns: dict[str, Any] = {
+        name: column.astype(np.int64) if position < 7 else column.copy()
+        for position, (name, column) in enumerate(zip(names, table, strict=True))
+    }
+    for name, array in zip(("ttft", "tpot", "end_to_end", "per_token"), cube, strict=True):
+        columns[name] = array.copy()
+    return DeviceEvidence(points=Points(**columns), profiles=known, engines=engines, doubted=doubted)
+
+
+def recorded(
+    profile: Profile, position: int, metric: str, quantile: str, *, note: str | None = None
+) -> Figure | None:
+    """Return a quantile that a profile holds at one of its points as a figure; None when it does not.
+
+    `metric` is a column of Points. The interval is the profile's own and unknown when it has none.
+    """
+    point = profile.points[position]
+    distribution = {
+        "ttft": point.ttft_seconds,
+        "tpot": point.tpot_seconds,
+        "end_to_end": point.end_to_end_seconds,
+        "per_token": point.output_tokens_per_second,
+    }[metric]
+    value = None if distribution is None else distribution.quantile(quantile)
+    if distribution is None or value is None:
+        return None
+    interval: Interval | None = distribution.p50_interval if quantile == "p50" else None
+    synthetic = "measured on synthetic weights" if profile.synthetic_weights else None
+    return Figure(
+        value=value,
+        unit=Unit.TOKENS_PER_SECOND if metric == "per_token" else Unit.SECONDS,
+        basis=profile.basis,
+        interval=interval,
+        evidence=(profile.id,),
+        note="; ".join(part for part in (synthetic, note) if part) or None,
+    )

@@ -1,0 +1,127 @@
+"""Peaks: recorded peak memory put in the place of the modelled one, at its own workload point or shifted from the nearest.
+
+A shift adds the modelled difference of KV cache and activations between two points of one variant, device and runtime:
+interpolated between recorded points, modelled outside them. A modelled total is replaced only by a stronger basis, or by
+a shifted recording, which is modelled from more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from planner.domain.figure import Basis, Figure, Interval
+from planner.domain.profile import Profile
+from planner.domain.units import Unit
+from planner.domain.workload import Workload
+from planner.estimate.columns import Booleans, Columns, Floats, Integers
+from planner.estimate.evidence import Points
+from planner.estimate.memory import activation_bytes, kv_bytes
+from planner.estimate.priors import CONFIDENCE, PEAK_SHIFT_SPREAD, PEAK_SPREAD
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """Recorded peaks of n rows in bytes, NaN where there is none."""
+
+    value: Floats
+    lo: Floats
+    hi: Floats
+    rank: Integers
+    profile: Integers
+    """Index of the profile, -1 where there is none."""
+    exact: Booleans
+    """True where the recording was made at the very workload asked for."""
+    stale: Booleans
+
+
+def first_of_each(rows: Integers) -> Integers:
+    """Return the positions in `rows` (sorted) at which a new row begins."""
+    if not len(rows):
+        return np.zeros(0, dtype=np.int64)
+    return np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
+
+
+def recorded_peaks(
+    columns: Columns, degree: Integers, points: Points, workload: Workload, *, now: datetime | None
+) -> Peaks:
+    """Return the recorded peaks of the rows of `columns`; `points` are theirs, on the devices asked for."""
+    n = len(columns)
+    peaks = Peaks(
+        value=np.full(n, np.nan),
+        lo=np.full(n, np.nan),
+        hi=np.full(n, np.nan),
+        rank=np.full(n, -1, dtype=np.int64),
+        profile=np.full(n, -1, dtype=np.int64),
+        exact=np.zeros(n, dtype=np.bool_),
+        stale=np.zeros(n, dtype=np.bool_),
+    )
+    known = points.take(~np.isnan(points.peak_bytes))
+    if not len(known):
+        return peaks
+    held = (known.input_tokens + known.output_tokens) * known.concurrency
+    asked = workload.context_tokens * workload.concurrency
+    exact = known.is_at(workload)
+    stale = known.is_stale(now)
+    distance = np.where(exact, 0.0, np.abs(np.log2(held / asked)))
+    order = np.lexsort((known.profile, -known.peak_bytes, distance, stale, known.rank, ~exact, known.row))
+    best = order[first_of_each(known.row[order])]
+    row = known.row[best]
+    own, own_degree = columns.take(row), degree[row]
+    there = kv_bytes(
+        own,
+        own_degree,
+        tokens=known.input_tokens[best] + known.output_tokens[best],
+        concurrency=known.concurrency[best],
+    ) + activation_bytes(own, input_tokens=known.input_tokens[best], concurrency=known.concurrency[best])
+    here = kv_bytes(own, own_degree, tokens=workload.context_tokens, concurrency=workload.concurrency)
+    here = here + activation_bytes(own, input_tokens=workload.input_tokens, concurrency=workload.concurrency)
+    shift = np.where(exact[best], 0.0, here - there)
+    slack = np.abs(shift) * (PEAK_SHIFT_SPREAD.hi - 1)
+    recorded = known.peak_bytes[best]
+    least, most = np.full(n, np.inf), np.full(n, -np.inf)
+    np.minimum.at(least, known.row, held)
+    np.maximum.at(most, known.row, held)
+    inside = (least[row] <= asked) & (asked <= most[row])
+    # Weights alone bound a peak from below, however far a shift goes.
+    value = np.maximum(recorded + shift, np.minimum(recorded, own.weight_bytes / own_degree))
+    peaks.value[row] = value
+    peaks.lo[row] = recorded * PEAK_SPREAD.lo + (value - recorded) - slack
+    peaks.hi[row] = recorded * PEAK_SPREAD.hi + (value - recorded) + slack
+    peaks.rank[row] = np.where(
+        exact[best],
+        known.rank[best],
+        np.maximum(np.where(inside, Basis.INTERPOLATED.rank, Basis.MODELLED.rank), known.rank[best]),
+    )
+    peaks.profile[row] = known.profile[best]
+    peaks.exact[row] = exact[best]
+    peaks.stale[row] = stale[best]
+    return peaks
+
+
+def peak_figure(peaks: Peaks, row: int, profiles: tuple[Profile, ...]) -> Figure | None:
+    """Return the recorded peak of one row as a figure, None where there is none."""
+    if peaks.profile[row] < 0:
+        return None
+    basis = tuple(Basis)[int(peaks.rank[row])]
+    notes = [
+        None
+        if peaks.exact[row]
+        else "recorded at another workload and shifted by the modelled difference in KV cache and activations",
+        PEAK_SPREAD.source if peaks.exact[row] else None,
+        "stale: measured more than a year before" if peaks.stale[row] else None,
+    ]
+    value = float(peaks.value[row])
+    interval = Interval(
+        lo=min(float(peaks.lo[row]), value), hi=max(float(peaks.hi[row]), value), confidence=CONFIDENCE
+    )
+    return Figure(
+        value=value,
+        unit=Unit.BYTES,
+        basis=basis,
+        interval=interval,
+        evidence=(profiles[int(peaks.profile[row])].id,),
+        note="; ".join(note for note in notes if note) or None,
+    )

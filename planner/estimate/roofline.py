@@ -1,0 +1,111 @@
+"""Roofline: how long prefill and a decode step take when each is bound by compute or by memory traffic.
+
+time = max(operations / (peak x efficiency), bytes / (bandwidth x efficiency)) + launch and communication overhead.
+Prefill multiplies every parameter but embedding and head with every prompt token (2 operations each) and attends
+causally: 2 x T^2 x query width per layer. A decode step reads the weights once, of a mixture only the experts that the
+batch hits, and the KV cache of every sequence. Weight-only formats compute at the 16-bit rate. Sources: `priors`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from planner.domain.device import Device, DeviceKind
+from planner.domain.scheme import NumberFormat
+from planner.domain.workload import Workload
+from planner.estimate.columns import FORMATS, Columns, Floats, Integers, kv_elements
+from planner.estimate.priors import ALL_REDUCE_LATENCY, DEFAULT_LINK, RUNTIMES, STEP_OVERHEAD
+
+_DECODE: Final = np.array([prior.decode_efficiency.value for prior in RUNTIMES])
+_PREFILL: Final = np.array([prior.prefill_efficiency.value for prior in RUNTIMES])
+_LAYER_GPU: Final = np.array([prior.layer_overhead_gpu.value for prior in RUNTIMES])
+_LAYER_CPU: Final = np.array([prior.layer_overhead_cpu.value for prior in RUNTIMES])
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Workload points, one per row or one for all: tokens in, tokens out, and requests at the same time."""
+
+    input_tokens: Floats
+    output_tokens: Floats
+    concurrency: Floats
+
+    @classmethod
+    def of(cls, workload: Workload) -> Load:
+        """Return `workload` as arrays without dimensions, which broadcast over any number of rows."""
+        return cls(
+            np.asarray(workload.input_tokens, dtype=np.float64),
+            np.asarray(workload.output_tokens, dtype=np.float64),
+            np.asarray(workload.concurrency, dtype=np.float64),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """Modelled seconds; NaN where the device's bandwidth or throughput is unknown."""
+
+    ttft: Floats
+    tpot: Floats
+    end_to_end: Floats
+    per_token: Floats
+    """Seconds per generated token over all concurrent requests: 1 / throughput."""
+
+
+def _peaks(device: Device) -> Floats:
+    """Return operations per second by code of FORMATS; formats without a rate of their own compute in 16 bits."""
+    sixteen = device.peak.of(NumberFormat.BF16) or device.peak.fp32
+    rates = [device.peak.of(number_format) or sixteen for number_format in FORMATS]
+    return np.array([np.nan if rate is None else rate for rate in rates], dtype=np.float64)
+
+
+def weight_bytes_read(columns: Columns, concurrency: Floats) -> Floats:
+    """Return the weight bytes a decode step of `concurrency` sequences reads on all devices together.
+
+    Of n experts of which k serve a token, a batch of B hits n x (1 - (1 - k/n)^B) on average.
+    """
+    missed = (1 - columns.experts_active / columns.experts) ** concurrency
+    return columns.weight_bytes - columns.input_table_bytes - columns.routed_bytes * missed
+
+
+def modelled_times(columns: Columns, degree: Integers, device: Device, load: Load) -> Times:
+    """Return modelled seconds on `degree` devices of the type. The prompts of all concurrent requests arrive at once."""
+    bandwidth = np.float64(device.bandwidth_bytes_per_second or np.nan)
+    peak = _peaks(device)[columns.compute] * degree * _PREFILL[columns.runtime]
+    layer = (_LAYER_GPU if device.kind is DeviceKind.GPU else _LAYER_CPU)[columns.runtime]
+    layer_seconds = columns.layers * layer
+    step_seconds = STEP_OVERHEAD.value + layer_seconds
+    link = device.interconnect_bytes_per_second or DEFAULT_LINK
+    hops = np.where(degree > 1, 2 * columns.layers, 0.0)
+    share = 2 * (degree - 1) / degree * columns.hidden * 2 / link
+
+    tokens = load.input_tokens * load.concurrency
+    attention = 2 * load.input_tokens * columns.query_width * columns.layers
+    operations = tokens * (2 * columns.flop_parameters + attention)
+    reach = bandwidth * _DECODE[columns.runtime]
+    prefill_reads = (columns.weight_bytes - columns.input_table_bytes) / degree / reach
+    ttft = (
+        np.maximum(operations / peak, prefill_reads)
+        + step_seconds
+        + hops * (ALL_REDUCE_LATENCY.value + tokens * share)
+    )
+
+    context = load.input_tokens + load.output_tokens / 2
+    shards = np.where(columns.latent, 1, np.minimum(degree, columns.kv_heads))
+    cache = kv_elements(columns, context) * load.concurrency * columns.kv_bits / 8 / shards
+    reads = (weight_bytes_read(columns, load.concurrency) / degree + cache) / reach
+    step_operations = load.concurrency * (
+        2 * columns.flop_parameters + 4 * context * columns.query_width * columns.layers
+    )
+    # fmax keeps the memory bound where the device's matrix throughput is unknown; NaN stays where bandwidth is.
+    bound = np.where(np.isnan(reads), np.nan, np.fmax(reads, step_operations / peak))
+    tpot = bound + step_seconds + hops * (ALL_REDUCE_LATENCY.value + load.concurrency * share)
+    end_to_end = ttft + (load.output_tokens - 1) * tpot
+    return Times(
+        ttft=ttft,
+        tpot=tpot,
+        end_to_end=end_to_end,
+        per_token=end_to_end / (load.concurrency * load.output_tokens),
+    )
