@@ -56,6 +56,13 @@ class Speed:
     """Index of the exact or nearest point, -1 without evidence."""
     flags: Integers
 
+    def copy(self) -> Speed:
+        """Return the same figures in arrays of their own."""
+        return Speed(
+            self.value.copy(), self.lo.copy(), self.hi.copy(),
+            self.rank.copy(), self.point.copy(), self.flags.copy(),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
@@ -128,7 +135,7 @@ def _coordinates(load: Load, metric: Metric) -> tuple[Floats, ...]:
     concurrency = np.log2(load.concurrency)
     if metric == "ttft":
         return np.log2(load.input_tokens), concurrency
-    if metric == "tpot":
+    if metric in {"tpot", "itl"}:
         return np.log2(load.input_tokens + load.output_tokens / 2), concurrency
     return np.log2(load.input_tokens), np.log2(load.output_tokens), concurrency
 

@@ -76,6 +76,7 @@ class Points:
     """Seconds since 1970, NaN when unknown."""
     ttft: Floats
     tpot: Floats
+    itl: Floats
     end_to_end: Floats
     per_token: Floats
     peak_bytes: Floats
@@ -95,11 +96,10 @@ class Points:
 
     def is_at(self, workload: Workload) -> Booleans:
         """Return which points lie exactly at `workload`."""
-        return (
-            (self.input_tokens == workload.input_tokens)
-            & (self.output_tokens == workload.output_tokens)
-            & (self.concurrency == workload.concurrency)
-        )
+        at = self.input_tokens == workload.input_tokens
+        at &= self.output_tokens == workload.output_tokens
+        at &= self.concurrency == workload.concurrency
+        return at
 
     def is_stale(self, now: datetime | None) -> Booleans:
         """Return which points are too old at `now`; an unknown time of measurement is not called old."""
@@ -152,11 +152,12 @@ def gather_evidence(profiles: Iterable[Profile], device: Device, rows: Mapping[s
                 _peak(point, profile, device),
             ])  # fmt: skip
             times.append([
-                _times(point.ttft_seconds), _times(point.tpot_seconds), _times(point.end_to_end_seconds),
+                _times(point.ttft_seconds), _times(point.tpot_seconds), _times(point.itl_seconds),
+                _times(point.end_to_end_seconds),
                 _times_per_token(point.output_tokens_per_second),
             ])  # fmt: skip
     table = np.array(flat, dtype=np.float64).reshape(len(flat), 12).T
-    cube = np.array(times, dtype=np.float64).reshape(len(times), 4, COLUMNS).transpose(1, 0, 2)
+    cube = np.array(times, dtype=np.float64).reshape(len(times), 5, COLUMNS).transpose(1, 0, 2)
     names = (
         "row", "profile", "position", "runtime", "engine", "devices", "rank",
         "input_tokens", "output_tokens", "concurrency", "measured_at", "peak_bytes",
@@ -165,7 +166,7 @@ def gather_evidence(profiles: Iterable[Profile], device: Device, rows: Mapping[s
         name: column.astype(np.int64) if position < 7 else column.copy()
         for position, (name, column) in enumerate(zip(names, table, strict=True))
     }
-    for name, array in zip(("ttft", "tpot", "end_to_end", "per_token"), cube, strict=True):
+    for name, array in zip(("ttft", "tpot", "itl", "end_to_end", "per_token"), cube, strict=True):
         columns[name] = array.copy()
     return DeviceEvidence(points=Points(**columns), profiles=known, engines=engines, doubted=doubted)
 
@@ -181,6 +182,7 @@ def recorded(
     distribution = {
         "ttft": point.ttft_seconds,
         "tpot": point.tpot_seconds,
+        "itl": point.itl_seconds,
         "end_to_end": point.end_to_end_seconds,
         "per_token": point.output_tokens_per_second,
     }[metric]

@@ -115,7 +115,7 @@ class Speeds:
         """Return one quantile of one metric. `per_token` is seconds per generated token over all requests."""
         key = (metric, quantile)
         if key not in self._known:
-            self._known[key] = self._gap(quantile) if metric == "itl" else self._time(metric, quantile)
+            self._known[key] = self._time(metric, quantile)
         return self._known[key]
 
     def _unknown(self) -> Speed:
@@ -124,7 +124,7 @@ class Speeds:
         return Speed(*(np.full(n, np.nan) for _ in range(3)), *integers)
 
     def _gap(self, quantile: str) -> Speed:
-        """Return the gap between tokens: its mean is the mean TPOT; its middle is modelled; its tails are not known."""
+        """Return the gap between tokens from TPOT: their means agree, a middle is modelled, tails are not known."""
         if quantile == "mean":
             return self.of("tpot", "mean")
         if quantile not in {CENTRAL, "p50"}:
@@ -136,7 +136,7 @@ class Speeds:
         return Speed(tpot.value, lo, hi, rank, tpot.point, tpot.flags & ~EXACT)
 
     def _time(self, metric: Metric, quantile: str) -> Speed:
-        speed = self._from_roofline(metric, quantile)
+        speed = self._gap(quantile).copy() if metric == "itl" else self._from_roofline(metric, quantile)
         if self.points is not None and self._model_at_points is not None:
             self._override(speed, metric, quantile)
         return speed
@@ -168,15 +168,16 @@ class Speeds:
         assert self.points is not None
         assert self._model is not None
         reading = read(self.points, metric, quantile, self._workload, now=self._now)
-        modelled_there: Floats = getattr(self._model_at_points, metric)
-        modelled_here: Floats = getattr(self._model, metric)
+        modelled = "tpot" if metric == "itl" else metric
+        modelled_there: Floats = getattr(self._model_at_points, modelled)
+        modelled_here: Floats = getattr(self._model, modelled)
         settled = put_exact(speed, reading)
         put_near(speed, reading, settled, modelled_here=modelled_here, modelled_there=modelled_there)
 
     def quantile_of(self, metric: Metric, row: int) -> str:
         """Return which quantile the central figure of a row is: "mean" when only that was recorded, else "p50"."""
         point = int(self.of(metric).point[row])
-        if self.points is None or point < 0 or metric == "itl":
+        if self.points is None or point < 0:
             return "p50"
         table: Floats = getattr(self.points, metric)
         return "mean" if np.isnan(table[point, 1]) and not np.isnan(table[point, 0]) else "p50"
@@ -199,8 +200,10 @@ class Speeds:
         evidence: tuple[str, ...] = ()
         if point >= 0 and self.points is not None and self._evidence is not None:
             profile = self._evidence.profiles[int(self.points.profile[point])]
-            if flags == EXACT and metric != "itl":
-                return recorded(profile, int(self.points.position[point]), metric, shown)
+            if flags == EXACT:
+                position = int(self.points.position[point])
+                own = recorded(profile, position, metric, shown)
+                return own or recorded(profile, position, "tpot", shown)
             evidence = (profile.id,)
         ends = [float(speed.lo[row]), float(speed.value[row]), float(speed.hi[row])]
         unit = Unit.SECONDS
