@@ -1,0 +1,28 @@
+"""Aliases: names such as "prod" that point at a variant and move by compare-and-swap, with their history kept."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+
+class Alias(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a name points now. `number` counts its moves: 1 when it was created."""
+
+    name: str
+    variant_id: str
+    number: int
+    actor: str
+    moved_at: datetime
+
+
+class AliasMove(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One move of an alias; `previous_variant_id` is None for the move that created it."""
+
+    name: str
+    number: int
+    variant_id: str
+    actor: str
+    moved_at: datetime
+    previous_variant_id: str | None = None

@@ -1,0 +1,253 @@
+"""Tables of the registry.
+
+A domain struct is kept whole in `document`, which is the only truth about it; the other columns repeat what queries
+need. Rows a plan depends on (`Revised`) carry the revision at which their content appeared; content that was replaced
+or withdrawn moves to `past_rows`, so that every earlier revision can be read again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import BigInteger, ForeignKey, Index, MetaData
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from planner.domain.device import Device
+from planner.domain.evaluation import Document as DocumentRecord
+from planner.domain.evaluation import Evaluation
+from planner.domain.figure import Figure
+from planner.domain.job import Job
+from planner.domain.model import Model
+from planner.domain.outcome import Plan
+from planner.domain.profile import Profile
+from planner.domain.variant import Variant
+from planner.registry.columns import Document, OrderedText, RowNumber, UTCDateTime
+
+
+class Base(DeclarativeBase):
+    """Declarative base: names every constraint, and maps Python types to the registry's column types."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+    type_annotation_map = {str: OrderedText, int: BigInteger, datetime: UTCDateTime}  # noqa: RUF012 - SQLAlchemy's API
+
+
+class Revised(Base):
+    """A row that plans depend on."""
+
+    __abstract__ = True
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    revision: Mapped[int] = mapped_column(index=True)
+    document: Mapped[Any] = mapped_column(Document[Any](Any))
+
+
+class Counters(Base):
+    """The two numbers that only grow: the revision, and the fencing token of leases."""
+
+    __tablename__ = "counters"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int]
+
+
+class CatalogueSyncs(Base):
+    """Which built-in catalogue was loaded at which revision; the newest is the one in force."""
+
+    __tablename__ = "catalogue_syncs"
+
+    revision: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    digest: Mapped[str]
+
+
+class PastRows(Base):
+    """Content that was in force from `revision` until `superseded` (exclusive)."""
+
+    __tablename__ = "past_rows"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    revision: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    superseded: Mapped[int]
+    document: Mapped[msgspec.Raw] = mapped_column(Document[msgspec.Raw](msgspec.Raw))
+
+    __table_args__ = (Index(None, "kind", "superseded"),)
+
+
+class Names(Base):
+    """Every lower-case name a model or device answers to now."""
+
+    __tablename__ = "names"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+
+
+class Models(Revised):
+    """Base models."""
+
+    __tablename__ = "models"
+
+    name_key: Mapped[str]
+    family: Mapped[str]
+    search_text: Mapped[str]
+    document: Mapped[Model] = mapped_column(Document[Model](Model))
+
+    __table_args__ = (Index(None, "name_key", "id"),)
+
+
+class Devices(Revised):
+    """Device types."""
+
+    __tablename__ = "devices"
+
+    name_key: Mapped[str]
+    kind: Mapped[str]
+    search_text: Mapped[str]
+    document: Mapped[Device] = mapped_column(Document[Device](Device))
+
+    __table_args__ = (Index(None, "name_key", "id"),)
+
+
+class Variants(Revised):
+    """Variants. `loss`, `loss_figure` and `profile_count` follow the variant's evidence; the rest never changes."""
+
+    __tablename__ = "variants"
+
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
+    name_key: Mapped[str]
+    scheme: Mapped[str]
+    scheme_terms: Mapped[str]
+    """Every word the scheme answers to, each between bars: "|4bit|int4|w4a16|"."""
+    nominal_bits: Mapped[int]
+    effective_bits: Mapped[float | None]
+    weight_bytes: Mapped[int]
+    file_format: Mapped[str]
+    fetchable: Mapped[bool]
+    created_at: Mapped[datetime | None]
+    search_text: Mapped[str]
+    loss: Mapped[float | None]
+    loss_figure: Mapped[Figure | None] = mapped_column(Document[Figure](Figure))
+    profile_count: Mapped[int] = mapped_column(default=0)
+    document: Mapped[Variant] = mapped_column(Document[Variant](Variant))
+
+    __table_args__ = (
+        Index(None, "name_key", "id"),
+        Index(None, "model_id", "name_key", "id"),
+        Index(None, "weight_bytes", "id"),
+        Index(None, "effective_bits", "id"),
+        Index(None, "created_at", "id"),
+        Index(None, "loss", "id"),
+    )
+
+
+class Blobs(Base):
+    """Files the artifact store holds."""
+
+    __tablename__ = "blobs"
+
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    size: Mapped[int]
+
+
+class Profiles(Revised):
+    """Latency and memory of variants on devices."""
+
+    __tablename__ = "profiles"
+
+    variant_id: Mapped[str] = mapped_column(ForeignKey("variants.id"))
+    device_id: Mapped[str] = mapped_column(ForeignKey("devices.id"))
+    runtime: Mapped[str]
+    basis: Mapped[str]
+    measured_at: Mapped[datetime | None]
+    document: Mapped[Profile] = mapped_column(Document[Profile](Profile))
+
+    __table_args__ = (Index(None, "variant_id", "id"), Index(None, "device_id", "id"))
+
+
+class Evaluations(Revised):
+    """Losses of variants. The per-document records, which can be large and plans never read, lie in `records`."""
+
+    __tablename__ = "evaluations"
+
+    variant_id: Mapped[str] = mapped_column(ForeignKey("variants.id"))
+    task: Mapped[str]
+    metric: Mapped[str]
+    basis: Mapped[str]
+    measured_at: Mapped[datetime | None]
+    document: Mapped[Evaluation] = mapped_column(Document[Evaluation](Evaluation))
+    records: Mapped[tuple[DocumentRecord, ...] | None] = mapped_column(
+        Document[tuple[DocumentRecord, ...]](tuple[DocumentRecord, ...])
+    )
+
+    __table_args__ = (Index(None, "variant_id", "id"), Index(None, "task", "id"))
+
+
+class Jobs(Base):
+    """Work for workers, first in first out by `number`."""
+
+    __tablename__ = "jobs"
+
+    number: Mapped[int] = mapped_column(RowNumber, primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str]
+    state: Mapped[str]
+    requires_key: Mapped[str]
+    """JSON list of the capabilities required, sorted: jobs that the same workers can run share it."""
+    lease_expires_at: Mapped[datetime | None]
+    document: Mapped[Job] = mapped_column(Document[Job](Job))
+
+    __table_args__ = (
+        Index(None, "state", "requires_key", "number"),
+        Index(None, "state", "lease_expires_at"),
+    )
+
+
+class Plans(Base):
+    """Stored recommendations; never changed."""
+
+    __tablename__ = "plans"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    as_of: Mapped[datetime]
+    outcome: Mapped[str]
+    revision: Mapped[int]
+    document: Mapped[Plan] = mapped_column(Document[Plan](Plan))
+
+    __table_args__ = (Index(None, "as_of", "id"),)
+
+
+class Aliases(Base):
+    """Where each alias points now."""
+
+    __tablename__ = "aliases"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    variant_id: Mapped[str] = mapped_column(ForeignKey("variants.id"), index=True)
+    number: Mapped[int]
+    actor: Mapped[str]
+    moved_at: Mapped[datetime]
+
+
+class AliasMoves(Base):
+    """Every move of every alias."""
+
+    __tablename__ = "alias_moves"
+
+    name: Mapped[str] = mapped_column(ForeignKey("aliases.name"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    variant_id: Mapped[str]
+    previous_variant_id: Mapped[str | None]
+    actor: Mapped[str]
+    moved_at: Mapped[datetime]
