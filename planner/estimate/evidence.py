@@ -96,7 +96,7 @@ class Points:
 
     def is_at(self, workload: Workload) -> Booleans:
         """Return which points lie exactly at `workload`."""
-        at = self.input_tokens == workload.input_tokens
+        at: Booleans = self.input_tokens == workload.input_tokens
         at &= self.output_tokens == workload.output_tokens
         at &= self.concurrency == workload.concurrency
         return at
@@ -105,9 +105,8 @@ class Points:
         """Return which points are too old at `now`; an unknown time of measurement is not called old."""
         if now is None:
             return np.zeros(len(self), dtype=np.bool_)
-        with np.errstate(invalid="ignore"):
-            old: Booleans = (now.timestamp() - self.measured_at) / _DAY > STALE_AFTER_DAYS
-        return old
+        oldest = now.timestamp() - STALE_AFTER_DAYS * _DAY
+        return self.measured_at < oldest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
