@@ -7,9 +7,10 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from planner.api.parameters import AliasPage, Cursor, Limit, Name
+from planner.domain.alias import Alias
 from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.requests import MoveAlias
-from planner.wire.rows import Alias, AliasHistory
+from planner.wire.rows import AliasHistory
 from planner.wire.service import Service
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final
@@ -42,19 +43,27 @@ MAX_ARTIFACT_BYTES: Final = 2**40
 
 
 def create_app(
-    settings: Settings, *, service: Service | None = None, max_artifact_bytes: int = MAX_ARTIFACT_BYTES
+    settings: Settings,
+    *,
+    service: Service | None = None,
+    max_artifact_bytes: int = MAX_ARTIFACT_BYTES,
+    freeze: bool = False,
 ) -> Litestar:
     """Return the server's ASGI application.
 
     It opens the workspace that `settings` describe when it starts and closes it when it stops; a `service` that is given
-    stays the caller's to close.
+    stays the caller's to close. `freeze` moves everything made until then out of the garbage collector's sight, whose
+    walks over it were the p99 of requests; it is meant for processes that do nothing but serve.
     """
 
     @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+    async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         executor = ThreadPoolExecutor(THREADS, thread_name_prefix="handler")
         asyncio.get_running_loop().set_default_executor(executor)
         app.state.service = service if service is not None else await asyncio.to_thread(_open, settings)
+        if freeze:
+            gc.collect()
+            gc.freeze()
         try:
             yield
         finally:
@@ -105,4 +114,6 @@ def create_app(
 def _open(settings: Settings) -> Service:
     from planner.workspace import Workspace  # noqa: PLC0415 - the description of the API needs no database
 
-    return Workspace.open(settings)
+    workspace = Workspace(settings)
+    workspace.snapshots.current()
+    return workspace

@@ -13,7 +13,7 @@ from litestar.params import JSONBody, PathParameter
 from litestar.response.streaming import ASGIStreamingResponse
 from litestar.types import Method
 
-from planner.api.errors import PreconditionFailed, TooLarge, respond
+from planner.api.errors import PreconditionFailed, TooLarge, WrongBytes, respond
 from planner.api.ranges import Span, Unsatisfiable, keeps_range, matches, parse_range
 from planner.api.safety import RAW_BODY
 from planner.api.uploading import receive
@@ -104,7 +104,7 @@ def read_artifact(service: NamedDependency[Service], request: Request[Any, Any, 
         error = InvalidInput(
             "Range", "lies outside the file", allowed=f"within 0 to {size - 1}" if size else "no range"
         )
-        response = respond(request, problem_of(error, instance=request.url.path, status=416))
+        response = respond(problem_of(error, instance=request.url.path, status=416))
         response.set_header("content-range", f"bytes */{size}")
         return response
     head = request.method == "HEAD"

@@ -12,7 +12,7 @@ from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
-_NOT_PAGES: Final = ("api/", "schema", "metrics")
+_NOT_PAGES: Final = ("api/", "schema", "metrics", "assets/")
 _UNBUILT: Final = b"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Variant Planner</title></head>
 <body><h1>Variant Planner</h1>
@@ -74,7 +74,7 @@ def page(
     if found := dashboard.pages.get(name):
         return found.response()
     wants_page = "text/html" in request.headers.get("accept", "")
-    if name.startswith(_NOT_PAGES) or name.startswith("assets/") or not wants_page:
+    if name.startswith(_NOT_PAGES) or not wants_page:
         raise NotFoundException
     return dashboard.index.response()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.types import ExceptionHandlersMap
 
 from planner.api.decoding import refused
 from planner.errors import IntegrityFailure, InvalidInput, PlannerError
@@ -85,7 +85,7 @@ _BY_STATUS: dict[int, type[PlannerError]] = {
 }
 
 
-def respond(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
+def respond(problem: Problem) -> Response[bytes]:
     """Return `problem` as a response."""
     return Response(
         msgspec.json.encode(problem, enc_hook=str),
@@ -98,7 +98,7 @@ def respond(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes
 def _planner_error(request: Request[Any, Any, Any], error: PlannerError) -> Response[bytes]:
     if error.status >= 500:
         log.error("%s %s: %s", request.method, request.url.path, error.message)
-    return respond(request, problem_of(error, instance=request.url.path))
+    return respond(problem_of(error, instance=request.url.path))
 
 
 def _validation(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
@@ -139,14 +139,14 @@ def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[b
     problem = PlannerError(
         f"an unexpected error on our side; the server's log has it as incident {incident}", incident=incident
     )
-    return respond(request, problem_of(problem, instance=request.url.path))
+    return respond(problem_of(problem, instance=request.url.path))
 
 
 def _first_line(text: str) -> str:
     return text.splitlines()[0][:500] if text else ""
 
 
-HANDLERS: ExceptionHandlersMap = {
+HANDLERS: dict[int | type[Exception], Callable[[Request[Any, Any, Any], Any], Response[bytes]]] = {
     PlannerError: _planner_error,
     ValidationException: _validation,
     HTTPException: _http,

@@ -98,9 +98,13 @@ def openapi_config() -> OpenAPIConfig:
 class FinishedJson(JsonRenderPlugin):
     """Serves the finished document."""
 
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+    def render(
+        self,
+        request: Request[Any, Any, Any],  # noqa: ARG002 - the interface has it
+        openapi_schema: dict[str, Any],
+    ) -> bytes:
         """Return the document as JSON."""
-        return super().render(request, finish(openapi_schema))
+        return msgspec.json.encode(finish(openapi_schema), enc_hook=str)
 
 
 def finish(document: dict[str, Any]) -> dict[str, Any]:

@@ -6,13 +6,15 @@ from typing import Annotated
 
 from litestar.params import BodyKwarg, PathParameter, QueryParameter
 
+from planner.domain.alias import Alias
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
 from planner.domain.job import Job
+from planner.domain.listing import Page, VariantRow
 from planner.domain.model import Model
 from planner.domain.profile import Profile
-from planner.wire.page import MAX_LIMIT, Page
-from planner.wire.rows import Alias, PlanRow, VariantRow
+from planner.wire.page import MAX_LIMIT
+from planner.wire.rows import PlanRow
 
 MAX_TEXT = 2000
 """Longest text accepted in a query parameter, in characters."""

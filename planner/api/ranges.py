@@ -20,7 +20,7 @@ class Span(msgspec.Struct, frozen=True):
     length: int
 
 
-class Unsatisfiable(Exception):  # noqa: N818 - named for what it says of the range
+class Unsatisfiable(Exception):
     """The range asked for lies outside the file."""
 
 

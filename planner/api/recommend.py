@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 import msgspec
 from litestar import Router, get, post
 from litestar.di import NamedDependency
@@ -12,7 +11,7 @@ from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, Refe
 from litestar.params import RawBody
 
 from planner.api.decoding import decode
-from planner.api.parameters import OptionalQuery, Query, VariantName
+from planner.api.parameters import Query, VariantName
 from planner.domain.outcome import Plan
 from planner.domain.scenario import Preset, Scenario
 from planner.wire.replies import Understanding, Why

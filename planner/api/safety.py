@@ -7,18 +7,20 @@ body must be JSON, which a foreign page cannot send without asking first.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from litestar.connection import ASGIConnection
+from litestar.connection import ASGIConnection, Request
 from litestar.datastructures import MutableScopeHeaders
 from litestar.handlers import BaseRouteHandler
-from litestar.types import Guard, Message, Scope
+from litestar.types import Message, Scope
 
 from planner.api.errors import Forbidden, UnsupportedMediaType
 
 Connection = ASGIConnection[Any, Any, Any, Any]
+Guard = Callable[[Connection, BaseRouteHandler], None]
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 RAW_BODY: Final = "raw_body"
@@ -74,9 +76,9 @@ def _host_name(host: str) -> str | None:
 
 def check_origin(connection: Connection, _: BaseRouteHandler) -> None:
     """Refuse writes that a page of another origin makes a browser send. Raises Forbidden."""
-    if connection.scope.get("method", "GET") in _SAFE:
+    if _is_safe(connection):
         return
-    site = connection.headers.get("sec-fetch-site")
+    site: str | None = connection.headers.get("sec-fetch-site")
     origin = connection.headers.get("origin")
     if site in {"cross-site", "same-site"} or (origin is not None and not _same_origin(connection, origin)):
         raise Forbidden(
@@ -84,9 +86,13 @@ def check_origin(connection: Connection, _: BaseRouteHandler) -> None:
         )
 
 
+def _is_safe(connection: Connection) -> bool:
+    return not isinstance(connection, Request) or connection.method in _SAFE
+
+
 def _same_origin(connection: Connection, origin: str) -> bool:
     try:
-        ours = urlsplit(f"{connection.scope.get('scheme', 'http')}://{connection.headers.get('host', '')}")
+        ours = urlsplit(f"//{connection.headers.get('host', '')}")
         theirs = urlsplit(origin)
         ports = {"http": 80, "https": 443}
         return ours.hostname == theirs.hostname and (ours.port or ports.get(theirs.scheme)) == (
@@ -98,7 +104,7 @@ def _same_origin(connection: Connection, origin: str) -> bool:
 
 def check_media_type(connection: Connection, handler: BaseRouteHandler) -> None:
     """Refuse bodies that are not JSON where JSON is read. Raises UnsupportedMediaType."""
-    if connection.scope.get("method", "GET") in _SAFE or handler.opt.get(RAW_BODY):
+    if _is_safe(connection) or handler.opt.get(RAW_BODY):
         return
     headers = connection.headers
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
@@ -114,4 +120,5 @@ async def add_headers(message: Message, _: Scope) -> None:
     if message["type"] == "http.response.start":
         headers = MutableScopeHeaders.from_message(message)
         for name, value in _HEADERS.items():
-            headers.setdefault(name, value)
+            if name not in headers:
+                headers[name] = value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 from litestar import Response, Router, get, post
@@ -10,40 +9,30 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, QueryParameter
 
-from planner.api.parameters import MAX_TEXT, Cursor, Limit, Name, Search, Text, VariantPage
+from planner.api.parameters import MAX_TEXT, Cursor, Limit, Name, Search, VariantPage
+from planner.domain.listing import VariantFilter, VariantSort
 from planner.domain.units import MAX_BYTES
 from planner.domain.variant import FileFormat, Variant
 from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.problem import MEDIA_TYPE, Problem
 from planner.wire.replies import Registration
 from planner.wire.requests import Manifest
-from planner.wire.service import Service, VariantQuery
+from planner.wire.service import Service
 
-
-class VariantSort(StrEnum):
-    """Order of a list of variants; a leading "-" reverses it. Unknown values come last either way."""
-
-    NAME = "name"
-    NAME_REVERSED = "-name"
-    WEIGHT_BYTES = "weight_bytes"
-    WEIGHT_BYTES_REVERSED = "-weight_bytes"
-    EFFECTIVE_BITS = "effective_bits"
-    EFFECTIVE_BITS_REVERSED = "-effective_bits"
-    CREATED_AT = "created_at"
-    CREATED_AT_REVERSED = "-created_at"
-    LOSS = "loss"
-    LOSS_REVERSED = "-loss"
-
-
-Bits = Annotated[float | None, QueryParameter(ge=0, le=64)]
+Bits = Annotated[
+    int | None,
+    QueryParameter(ge=1, le=64, description="Nominal bits of a weight: 4 for int4-g128 and q4_k_m."),
+]
 
 
 @get("/variants", operation_id="listVariants", summary="List, filter and sort variants", sync_to_thread=True)
 def list_variants(
+    *,
     service: NamedDependency[Service],
     model: Annotated[str | None, QueryParameter(max_length=MAX_TEXT, description="Model id or name.")] = None,
     scheme: Annotated[
-        str | None, QueryParameter(max_length=MAX_TEXT, description="Scheme name, such as `int4-g128`.")
+        str | None,
+        QueryParameter(max_length=MAX_TEXT, description="Any word of the scheme: int4, 4bit, awq, w8a8 …"),
     ] = None,
     file_format: Annotated[FileFormat | None, QueryParameter(name="format")] = None,
     fetchable: Annotated[
@@ -58,18 +47,17 @@ def list_variants(
     cursor: Cursor = None,
 ) -> VariantPage:
     """Return a page of variants with their best-known loss."""
-    query = VariantQuery(
+    wanted = VariantFilter(
         model=model,
         scheme=scheme,
-        file_format=file_format,
+        format=file_format,
         fetchable=fetchable,
         max_weight_bytes=max_weight_bytes,
         min_bits=min_bits,
         max_bits=max_bits,
         search=search,
-        sort=sort.value,
     )
-    return service.variants(query, limit=limit, cursor=cursor)
+    return service.variants(wanted, sort=sort, limit=limit, cursor=cursor)
 
 
 @get(

@@ -1,5 +1,4 @@
-"""What crosses the wire between server and clients besides the domain's own nouns: pages, rows, requests, replies, problems.
+"""What workspace, API and client share, and what crosses the wire besides the domain's own nouns: pages, rows, requests, replies, problems.
 
-API, workspace and client share these structs, so that a question asked in process and one asked over HTTP have the same
-types. Standard library, msgspec and the domain only.
+A question asked in process and one asked over HTTP have the same types. Standard library, msgspec and the domain only.
 """

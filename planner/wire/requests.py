@@ -82,5 +82,5 @@ class MoveAlias(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Point an alias at a variant. `expected` makes it a compare-and-swap: null when the alias must not exist yet."""
 
     variant: str
-    expected: str | None | msgspec.UnsetType = msgspec.UNSET
+    expected: str | msgspec.UnsetType | None = msgspec.UNSET
     actor: str | None = None

@@ -11,32 +11,20 @@ from typing import Any, Protocol
 
 import msgspec
 
+from planner.domain.alias import Alias
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
 from planner.domain.job import Failure, Job, JobKind, JobState, Lease
+from planner.domain.listing import Page, VariantFilter, VariantRow, VariantSort
 from planner.domain.model import Model
 from planner.domain.outcome import Plan
 from planner.domain.profile import Profile
 from planner.domain.scenario import Preset, Scenario
-from planner.domain.variant import FileFormat, Provenance, Variant
-from planner.wire.page import DEFAULT_LIMIT, Page
+from planner.domain.variant import Provenance, Variant
+from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.replies import Health, Registration, Replay, Submission, Understanding, Upload, Why
 from planner.wire.requests import JobRequest, Manifest
-from planner.wire.rows import Alias, AliasHistory, PlanRow, VariantRow
-
-
-class VariantQuery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which variants are listed, in which order. `sort` is a field name, with a leading "-" to reverse it."""
-
-    model: str | None = None
-    scheme: str | None = None
-    file_format: FileFormat | None = None
-    fetchable: bool | None = None
-    max_weight_bytes: int | None = None
-    min_bits: float | None = None
-    max_bits: float | None = None
-    search: str | None = None
-    sort: str = "name"
+from planner.wire.rows import AliasHistory, PlanRow
 
 
 class Answers(Protocol):
@@ -86,9 +74,14 @@ class Browsing(Protocol):
         ...
 
     def variants(
-        self, query: VariantQuery | None = None, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+        self,
+        wanted: VariantFilter | None = None,
+        *,
+        sort: VariantSort = VariantSort.NAME,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
     ) -> Page[VariantRow]:
-        """Return variants that match `query`."""
+        """Return variants that are `wanted`, in the order of `sort`."""
         ...
 
     def variant(self, name: str) -> Variant:
@@ -183,7 +176,7 @@ class Recording(Protocol):
         name: str,
         variant: str,
         *,
-        expected: str | None | msgspec.UnsetType = msgspec.UNSET,
+        expected: str | msgspec.UnsetType | None = msgspec.UNSET,
         actor: str | None = None,
     ) -> Alias:
         """Point an alias at a variant; with `expected`, only if it points there now (None: if it does not exist)."""

@@ -1,0 +1,76 @@
+"""serve(settings): the server as one process under uvicorn."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Final
+
+import uvicorn
+from litestar import Litestar
+
+from planner.api.app import create_app
+from planner.errors import Unavailable
+from planner.settings import Settings, load_settings
+
+GRACE_SECONDS: Final = 10
+"""How long requests may take to end after the server was asked to stop."""
+BACKLOG: Final = 1024
+
+
+def serve(settings: Settings, *, ready: Callable[[str], None] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM; `ready` gets the URL once requests are answered. Prints nothing itself.
+
+    Port 0 picks a free one. Raises Unavailable when the address cannot be listened on, and whatever opening the
+    workspace raises.
+    """
+    with _listen(settings) as listener:
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        server = _Server(_config(settings), lambda: ready and ready(f"http://{shown}:{port}"))
+        server.run(sockets=[listener])
+        if not server.started:
+            raise Unavailable("the server did not start; its log says why")
+
+
+def application() -> Litestar:
+    """Return the app of the environment's settings, for another ASGI server: `granian --factory planner.api.serve:application`."""
+    return create_app(load_settings(os.environ), freeze=True)
+
+
+def _config(settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(settings, freeze=True),
+        log_level=settings.log_level if settings.log_level != "info" else "warning",
+        access_log=settings.log_level == "debug",
+        lifespan="on",
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise Unavailable(
+            f"cannot listen on {settings.host} port {settings.port}: {getattr(error, 'strerror', None) or error}",
+            hint="another server may be using the port; choose one with --port, or 0 for a free one",
+        ) from error
+
+
+class _Server(uvicorn.Server):
+    """Tells when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()

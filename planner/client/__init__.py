@@ -1,0 +1,14 @@
+"""The HTTP client: the same use cases as `planner.workspace`, asked of a server.
+
+    with Client("http://127.0.0.1:8765") as client:
+        plan = client.recommend(query="13B on 24GB, ≤1% loss")
+
+`AsyncClient` sends the same calls: `await client.send(calls.recommend(query="…"))`.
+"""
+
+from __future__ import annotations
+
+from planner.client.asynchronous import AsyncClient
+from planner.client.synchronous import Client
+
+__all__ = ["AsyncClient", "Client"]

@@ -1,0 +1,309 @@
+"""Every call of the API as data: method, path, parameters, body and the type of the answer. No I/O.
+
+Both clients send these, so that what is asked and how it is read back is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from planner.domain.alias import Alias
+from planner.domain.device import Device
+from planner.domain.evaluation import Evaluation
+from planner.domain.job import Failure, Job, JobKind, JobState, Lease
+from planner.domain.listing import Page, VariantFilter, VariantRow, VariantSort
+from planner.domain.model import Model
+from planner.domain.outcome import Plan
+from planner.domain.profile import Profile
+from planner.domain.scenario import Preset, Scenario
+from planner.domain.variant import Variant
+from planner.errors import InvalidInput
+from planner.wire.page import DEFAULT_LIMIT
+from planner.wire.replies import Health, Registration, Replay, Submission, Understanding, Why
+from planner.wire.requests import (
+    Completion,
+    Digests,
+    FailureReport,
+    Heartbeat,
+    JobRequest,
+    LeaseRequest,
+    Manifest,
+    MoveAlias,
+    Question,
+)
+from planner.wire.rows import AliasHistory, PlanRow
+
+T = TypeVar("T")
+PREFIX: Final = "/api/v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call(Generic[T]):
+    """One request. `repeatable` says that sending it twice is harmless, so that it may be retried."""
+
+    method: str
+    path: str
+    answer: Any
+    """Type the body of the answer is decoded as."""
+    parameters: Mapping[str, str]
+    body: bytes | None = None
+    repeatable: bool = True
+    accepts: tuple[int, ...] = ()
+    """Statuses from 400 on whose body is an answer all the same."""
+
+
+def _get(path: str, answer: Any, *, accepts: tuple[int, ...] = (), **parameters: object) -> Call[Any]:
+    return Call(
+        method="GET", path=PREFIX + path, answer=answer, parameters=_texts(parameters), accepts=accepts
+    )
+
+
+def _send(method: str, path: str, answer: Any, body: object | None, *, repeatable: bool) -> Call[Any]:
+    return Call(
+        method=method,
+        path=PREFIX + path,
+        answer=answer,
+        parameters={},
+        body=None if body is None else msgspec.json.encode(body),
+        repeatable=repeatable,
+    )
+
+
+def _texts(parameters: Mapping[str, object]) -> dict[str, str]:
+    return {name: _text(value) for name, value in parameters.items() if value is not None}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value.value if isinstance(value, Enum) else value)
+
+
+def segment(kind: str, name: str, *, slashes: bool = False) -> str:
+    """Return `name` quoted for a path. Raises InvalidInput for an empty one."""
+    if not name.strip():
+        raise InvalidInput(kind, "is empty", allowed=f"the name or id of a {kind}")
+    return quote(name, safe=":/" if slashes else ":")
+
+
+def recommend(*, query: str | None = None, scenario: Scenario | None = None) -> Call[Plan]:
+    """Ask a question. A repeated one is answered again and stored twice, which does no harm."""
+    if (query is None) == (scenario is None):
+        raise InvalidInput("query", "give a query or a scenario", allowed="exactly one of the two")
+    body = scenario if query is None else Question(query=query)
+    return _send("POST", "/recommend", Plan, body, repeatable=True)
+
+
+def understand(query: str) -> Call[Understanding]:
+    """Ask how a question is read."""
+    return _get("/understand", Understanding, q=query)
+
+
+def plan(plan_id: str) -> Call[Plan]:
+    """Return a stored plan."""
+    return _get(f"/plans/{segment('plan', plan_id)}", Plan)
+
+
+def plans(*, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Call[Page[PlanRow]]:
+    """List stored plans."""
+    return _get("/plans", Page[PlanRow], limit=limit, cursor=cursor)
+
+
+def replay(plan_id: str) -> Call[Replay]:
+    """Compute a plan again."""
+    return _send("POST", f"/plans/{segment('plan', plan_id)}/replay", Replay, None, repeatable=True)
+
+
+def why(variant: str, *, plan_id: str | None = None, query: str | None = None) -> Call[Why]:
+    """Ask about one variant."""
+    if (plan_id is None) == (query is None):
+        raise InvalidInput("query", "give a plan or a query", allowed="exactly one of the two")
+    if plan_id is not None:
+        return _get(f"/plans/{segment('plan', plan_id)}/why", Why, variant=variant)
+    return _get("/why", Why, q=query, variant=variant)
+
+
+def models(
+    *,
+    search: str | None = None,
+    family: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+    cursor: str | None = None,
+) -> Call[Page[Model]]:
+    """List base models."""
+    return _get("/models", Page[Model], search=search, family=family, limit=limit, cursor=cursor)
+
+
+def model(name: str) -> Call[Model]:
+    """Return a base model."""
+    return _get(f"/models/{segment('model', name, slashes=True)}", Model)
+
+
+def variants(
+    wanted: VariantFilter | None = None,
+    *,
+    sort: VariantSort = VariantSort.NAME,
+    limit: int = DEFAULT_LIMIT,
+    cursor: str | None = None,
+) -> Call[Page[VariantRow]]:
+    """List variants."""
+    filters: dict[str, Any] = msgspec.structs.asdict(wanted) if wanted is not None else {}
+    return _get("/variants", Page[VariantRow], **filters, sort=sort, limit=limit, cursor=cursor)
+
+
+def variant(name: str) -> Call[Variant]:
+    """Return a variant."""
+    return _get(f"/variants/{segment('variant', name, slashes=True)}", Variant)
+
+
+def register_manifest(manifest: Manifest) -> Call[Registration]:
+    """Register files that were uploaded."""
+    return _send("POST", "/variants", Registration, manifest, repeatable=True)
+
+
+def devices(
+    *, search: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+) -> Call[Page[Device]]:
+    """List device types."""
+    return _get("/devices", Page[Device], search=search, limit=limit, cursor=cursor)
+
+
+def device(name: str) -> Call[Device]:
+    """Return a device type."""
+    return _get(f"/devices/{segment('device', name)}", Device)
+
+
+def put_device(device: Device) -> Call[Device]:
+    """Add or update a device type."""
+    return _send("PUT", f"/devices/{segment('device', device.id)}", Device, device, repeatable=True)
+
+
+def presets() -> Call[tuple[Preset, ...]]:
+    """List the named scenarios."""
+    return _get("/presets", tuple[Preset, ...])
+
+
+def profiles(
+    *,
+    variant: str | None = None,
+    device: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+    cursor: str | None = None,
+) -> Call[Page[Profile]]:
+    """List speed and memory evidence."""
+    return _get("/profiles", Page[Profile], variant=variant, device=device, limit=limit, cursor=cursor)
+
+
+def submit_profile(profile: Profile) -> Call[Submission]:
+    """Hand in speed and memory evidence."""
+    return _send("POST", "/profiles", Submission, profile, repeatable=True)
+
+
+def evaluations(
+    *,
+    variant: str | None = None,
+    task: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+    cursor: str | None = None,
+) -> Call[Page[Evaluation]]:
+    """List accuracy evidence."""
+    return _get("/evaluations", Page[Evaluation], variant=variant, task=task, limit=limit, cursor=cursor)
+
+
+def submit_evaluation(evaluation: Evaluation) -> Call[Submission]:
+    """Hand in accuracy evidence."""
+    return _send("POST", "/evaluations", Submission, evaluation, repeatable=True)
+
+
+def aliases(*, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Call[Page[Alias]]:
+    """List aliases."""
+    return _get("/aliases", Page[Alias], limit=limit, cursor=cursor)
+
+
+def alias(name: str) -> Call[AliasHistory]:
+    """Return an alias and its moves."""
+    return _get(f"/aliases/{segment('alias', name)}", AliasHistory)
+
+
+def move_alias(
+    name: str,
+    variant: str,
+    *,
+    expected: str | msgspec.UnsetType | None = msgspec.UNSET,
+    actor: str | None = None,
+) -> Call[Alias]:
+    """Point an alias at a variant. With `expected` it is not retried: the first try may have done it."""
+    body = MoveAlias(variant=variant, expected=expected, actor=actor)
+    return _send(
+        "PUT", f"/aliases/{segment('alias', name)}", Alias, body, repeatable=expected is msgspec.UNSET
+    )
+
+
+def health() -> Call[Health]:
+    """Ask whether the server works."""
+    return _get("/health", Health, accepts=(503,))
+
+
+def missing(sha256: Sequence[str]) -> Call[Digests]:
+    """Ask which files are still to be uploaded."""
+    return _send("POST", "/artifacts/missing", Digests, Digests(sha256=tuple(sha256)), repeatable=True)
+
+
+def create_job(request: JobRequest) -> Call[Job]:
+    """Queue a job; not repeated, since each try would queue another one."""
+    return _send("POST", "/jobs", Job, request, repeatable=False)
+
+
+def jobs(
+    *,
+    state: JobState | None = None,
+    kind: JobKind | None = None,
+    limit: int = DEFAULT_LIMIT,
+    cursor: str | None = None,
+) -> Call[Page[Job]]:
+    """List jobs."""
+    return _get("/jobs", Page[Job], state=state, kind=kind, limit=limit, cursor=cursor)
+
+
+def job(job_id: str) -> Call[Job]:
+    """Return a job."""
+    return _get(f"/jobs/{segment('job', job_id)}", Job)
+
+
+def lease(
+    *, worker: str, capabilities: frozenset[str] = frozenset(), kinds: tuple[JobKind, ...] = ()
+) -> Call[Lease | None]:
+    """Take a job; not repeated, since a lost answer would leave a job leased to nobody until its lease runs out."""
+    body = LeaseRequest(worker=worker, capabilities=tuple(sorted(capabilities)), kinds=kinds)
+    return _send("POST", "/jobs/lease", Lease, body, repeatable=False)
+
+
+def heartbeat(
+    job_id: str, *, token: int, progress: float | None = None, message: str | None = None
+) -> Call[Job]:
+    """Keep a lease alive."""
+    body = Heartbeat(token=token, progress=progress, message=message)
+    return _send("POST", f"/jobs/{segment('job', job_id)}/heartbeat", Job, body, repeatable=True)
+
+
+def complete(job_id: str, *, token: int, result: dict[str, Any]) -> Call[Job]:
+    """Hand in a result."""
+    body = Completion(token=token, result=result)
+    return _send("POST", f"/jobs/{segment('job', job_id)}/complete", Job, body, repeatable=True)
+
+
+def fail(job_id: str, *, token: int, failure: Failure) -> Call[Job]:
+    """Report a failure."""
+    body = FailureReport(token=token, failure=failure)
+    return _send("POST", f"/jobs/{segment('job', job_id)}/fail", Job, body, repeatable=True)
+
+
+def cancel(job_id: str) -> Call[Job]:
+    """Cancel a job."""
+    return _send("POST", f"/jobs/{segment('job', job_id)}/cancel", Job, None, repeatable=True)

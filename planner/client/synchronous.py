@@ -1,0 +1,312 @@
+"""Client: the use cases over HTTP, with the methods of `planner.wire.service.Service`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+import msgspec
+
+import planner
+from planner.client import answering, calls, transfer
+from planner.client.calls import Call
+from planner.client.registering import register_folder
+from planner.domain.alias import Alias
+from planner.domain.device import Device
+from planner.domain.evaluation import Evaluation
+from planner.domain.job import Failure, Job, JobKind, JobState, Lease
+from planner.domain.listing import Page, VariantFilter, VariantRow, VariantSort
+from planner.domain.model import Model
+from planner.domain.outcome import Plan
+from planner.domain.profile import Profile
+from planner.domain.scenario import Preset, Scenario
+from planner.domain.variant import Artifact, Provenance, Variant
+from planner.wire.page import DEFAULT_LIMIT
+from planner.wire.replies import Health, Registration, Replay, Submission, Understanding, Upload, Why
+from planner.wire.requests import JobRequest, Manifest
+from planner.wire.rows import AliasHistory, PlanRow
+
+T = TypeVar("T")
+
+
+class Client:
+    """A server's use cases. Thread-safe. Calls that can be repeated harmlessly are retried when the server is away.
+
+    Errors are those of `planner.errors` that the server raised; one that cannot be reached is Unavailable.
+    """
+
+    def __init__(self, base_url: str, *, transport: httpx.BaseTransport | None = None) -> None:
+        self.base_url = answering.check_base_url(base_url)
+        self._http = httpx.Client(
+            base_url=self.base_url,
+            transport=transport,
+            timeout=answering.TIMEOUT,
+            limits=answering.LIMITS,
+            trust_env=not answering.is_local(self.base_url),
+            headers={"User-Agent": f"variant-planner/{planner.__version__}"},
+        )
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def send(self, call: Call[T]) -> T:
+        """Send `call` and return its answer."""
+        headers = {"Content-Type": "application/json"} if call.body is not None else {}
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                response = self._http.request(
+                    call.method, call.path, params=call.parameters, content=call.body, headers=headers
+                )
+            except httpx.TransportError as reason:
+                if not answering.retries_after(call, reason, attempt):
+                    raise answering.unreachable(self.base_url, reason) from reason
+                time.sleep(answering.pause(attempt))
+                continue
+            if not answering.retries(call, response.status_code, attempt):
+                media_type = response.headers.get("content-type", "")
+                return answering.read(call, response.status_code, media_type, response.content)
+            time.sleep(answering.pause(attempt, response.headers.get("retry-after")))
+
+    # -- questions ------------------------------------------------------------------------------------------------
+
+    def recommend(self, *, query: str | None = None, scenario: Scenario | None = None) -> Plan:
+        """Return the stored answer to exactly one of `query` or `scenario`."""
+        return self.send(calls.recommend(query=query, scenario=scenario))
+
+    def understand(self, query: str) -> Understanding:
+        """Return how `query` is read."""
+        return self.send(calls.understand(query))
+
+    def plan(self, plan_id: str) -> Plan:
+        """Return a stored plan."""
+        return self.send(calls.plan(plan_id))
+
+    def plans(self, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[PlanRow]:
+        """Return stored plans, newest first."""
+        return self.send(calls.plans(limit=limit, cursor=cursor))
+
+    def replay(self, plan_id: str) -> Replay:
+        """Have a stored plan computed again and compared."""
+        return self.send(calls.replay(plan_id))
+
+    def why(self, variant: str, *, plan_id: str | None = None, query: str | None = None) -> Why:
+        """Return why `variant` is or is not the answer."""
+        return self.send(calls.why(variant, plan_id=plan_id, query=query))
+
+    # -- browsing -------------------------------------------------------------------------------------------------
+
+    def models(
+        self,
+        *,
+        search: str | None = None,
+        family: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[Model]:
+        """Return base models."""
+        return self.send(calls.models(search=search, family=family, limit=limit, cursor=cursor))
+
+    def model(self, name: str) -> Model:
+        """Return a base model."""
+        return self.send(calls.model(name))
+
+    def variants(
+        self,
+        wanted: VariantFilter | None = None,
+        *,
+        sort: VariantSort = VariantSort.NAME,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[VariantRow]:
+        """Return variants."""
+        return self.send(calls.variants(wanted, sort=sort, limit=limit, cursor=cursor))
+
+    def variant(self, name: str) -> Variant:
+        """Return a variant."""
+        return self.send(calls.variant(name))
+
+    def devices(
+        self, *, search: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[Device]:
+        """Return device types."""
+        return self.send(calls.devices(search=search, limit=limit, cursor=cursor))
+
+    def device(self, name: str) -> Device:
+        """Return a device type."""
+        return self.send(calls.device(name))
+
+    def presets(self) -> tuple[Preset, ...]:
+        """Return the named scenarios."""
+        return self.send(calls.presets())
+
+    def profiles(
+        self,
+        *,
+        variant: str | None = None,
+        device: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[Profile]:
+        """Return speed and memory evidence."""
+        return self.send(calls.profiles(variant=variant, device=device, limit=limit, cursor=cursor))
+
+    def evaluations(
+        self,
+        *,
+        variant: str | None = None,
+        task: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[Evaluation]:
+        """Return accuracy evidence."""
+        return self.send(calls.evaluations(variant=variant, task=task, limit=limit, cursor=cursor))
+
+    def aliases(self, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[Alias]:
+        """Return aliases."""
+        return self.send(calls.aliases(limit=limit, cursor=cursor))
+
+    def alias(self, name: str) -> AliasHistory:
+        """Return an alias and its moves."""
+        return self.send(calls.alias(name))
+
+    def health(self) -> Health:
+        """Return whether the server works."""
+        return self.send(calls.health())
+
+    # -- recording ------------------------------------------------------------------------------------------------
+
+    def register(
+        self,
+        directory: Path,
+        *,
+        model: str | None = None,
+        name: str | None = None,
+        scheme: str | None = None,
+        provenance: Provenance | None = None,
+        runtimes: tuple[str, ...] = (),
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Registration:
+        """Register a folder of files: hash them here, upload those the server lacks, then send the manifest."""
+
+        def manifest(artifacts: tuple[Artifact, ...]) -> Manifest:
+            return Manifest(
+                artifacts=artifacts,
+                model=model,
+                name=name,
+                scheme=scheme,
+                provenance=provenance or Provenance(),
+                runtimes=runtimes,
+                dry_run=dry_run,
+            )
+
+        return register_folder(self, directory, manifest, progress=progress)
+
+    def register_manifest(self, manifest: Manifest) -> Registration:
+        """Register files that were uploaded."""
+        return self.send(calls.register_manifest(manifest))
+
+    def submit_profile(self, profile: Profile) -> Submission:
+        """Hand in speed and memory evidence."""
+        return self.send(calls.submit_profile(profile))
+
+    def submit_evaluation(self, evaluation: Evaluation) -> Submission:
+        """Hand in accuracy evidence."""
+        return self.send(calls.submit_evaluation(evaluation))
+
+    def put_device(self, device: Device) -> Device:
+        """Add or update a device type."""
+        return self.send(calls.put_device(device))
+
+    def move_alias(
+        self,
+        name: str,
+        variant: str,
+        *,
+        expected: str | msgspec.UnsetType | None = msgspec.UNSET,
+        actor: str | None = None,
+    ) -> Alias:
+        """Point an alias at a variant."""
+        return self.send(calls.move_alias(name, variant, expected=expected, actor=actor))
+
+    # -- bytes ----------------------------------------------------------------------------------------------------
+
+    def missing(self, sha256: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the digests that the server does not hold."""
+        return self.send(calls.missing(sha256)).sha256
+
+    def upload(self, chunks: Iterable[bytes], *, sha256: str, size: int | None = None) -> Upload:
+        """Store bytes under their digest. Sent once: only the caller can produce the bytes again."""
+        return transfer.upload(self._http, chunks, sha256=sha256, size=size)
+
+    def artifact_size(self, sha256: str) -> int:
+        """Return the size of a stored file in bytes."""
+        return transfer.artifact_size(self._http, sha256)
+
+    def open_artifact(self, sha256: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Yield bytes of a stored file from `start`, going on where a connection breaks."""
+        return transfer.read_artifact(self._http, sha256, start, length)
+
+    def read(self, artifact: Artifact, start: int) -> Iterator[bytes]:
+        """Yield an artifact's bytes from `start`: makes the client a source for `planner.artifacts.fetch`."""
+        return self.open_artifact(artifact.sha256, start=start)
+
+    # -- jobs -----------------------------------------------------------------------------------------------------
+
+    def create_job(self, request: JobRequest) -> Job:
+        """Queue a job."""
+        return self.send(calls.create_job(request))
+
+    def jobs(
+        self,
+        *,
+        state: JobState | None = None,
+        kind: JobKind | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[Job]:
+        """Return jobs, newest first."""
+        return self.send(calls.jobs(state=state, kind=kind, limit=limit, cursor=cursor))
+
+    def job(self, job_id: str) -> Job:
+        """Return a job."""
+        return self.send(calls.job(job_id))
+
+    def lease(
+        self, *, worker: str, capabilities: frozenset[str] = frozenset(), kinds: tuple[JobKind, ...] = ()
+    ) -> Lease | None:
+        """Take the oldest job that `worker` can do; None when there is none."""
+        return self.send(calls.lease(worker=worker, capabilities=capabilities, kinds=kinds))
+
+    def heartbeat(
+        self, job_id: str, *, token: int, progress: float | None = None, message: str | None = None
+    ) -> Job:
+        """Keep a lease alive."""
+        return self.send(calls.heartbeat(job_id, token=token, progress=progress, message=message))
+
+    def complete(self, job_id: str, *, token: int, result: dict[str, Any]) -> Job:
+        """Hand in the result of a job."""
+        return self.send(calls.complete(job_id, token=token, result=result))
+
+    def fail(self, job_id: str, *, token: int, failure: Failure) -> Job:
+        """Report that an attempt failed."""
+        return self.send(calls.fail(job_id, token=token, failure=failure))
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a job."""
+        return self.send(calls.cancel(job_id))

@@ -1,0 +1,112 @@
+"""Questions: read, answered, stored, replayed and explained."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+import planner
+from planner.choose.language.echo import echo
+from planner.choose.language.parse import parse
+from planner.choose.planner import make_plan, why
+from planner.domain.listing import Page
+from planner.domain.outcome import Candidate, Elimination, Outcome, Plan, Recommended
+from planner.domain.scenario import Scenario
+from planner.errors import InvalidInput
+from planner.registry import plans, variants
+from planner.wire.page import DEFAULT_LIMIT
+from planner.wire.replies import Replay, Understanding, Why
+from planner.wire.rows import PlanRow
+from planner.workspace.identifiers import new_id
+from planner.workspace.opened import Opened
+
+
+class Answers(Opened):
+    """Implements `planner.wire.service.Answers`."""
+
+    def recommend(self, *, query: str | None = None, scenario: Scenario | None = None) -> Plan:
+        """Return the answer to exactly one of `query` or `scenario`, after storing it."""
+        index = self.snapshots.current()
+        if query is not None and scenario is None:
+            scenario = parse(query, index.vocabulary)
+        elif scenario is None or query is not None:
+            raise InvalidInput("query", "give a query or a scenario", allowed="exactly one of the two")
+        plan = make_plan(
+            scenario, index, plan_id=new_id(), now=self.now(), version=planner.__version__, query=query
+        )
+        with self.registry.write() as tx:
+            plans.save(tx, plan)
+        return plan
+
+    def understand(self, query: str) -> Understanding:
+        """Return how `query` is read."""
+        vocabulary = self.snapshots.current().vocabulary
+        scenario = parse(query, vocabulary)
+        return Understanding(
+            scenario=scenario, echo=echo(scenario, vocabulary), understood=scenario.effective()
+        )
+
+    def plan(self, plan_id: str) -> Plan:
+        """Return a stored plan."""
+        with self.registry.read() as tx:
+            return plans.get(tx, plan_id)
+
+    def plans(self, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[PlanRow]:
+        """Return stored plans, newest first."""
+        with self.registry.read() as tx:
+            page = plans.page(tx, limit=limit, cursor=cursor)
+        return Page(items=tuple(_row(plan) for plan in page.items), next_cursor=page.next_cursor)
+
+    def replay(self, plan_id: str) -> Replay:
+        """Compute a plan again from the registry as it was, and compare the results byte for byte."""
+        stored = self.plan(plan_id)
+        again = make_plan(
+            stored.scenario,
+            self.snapshots.as_of(stored.revision),
+            plan_id=stored.id,
+            now=stored.as_of,
+            version=stored.planner_version,
+            query=stored.query,
+        )
+        before, after = _digest(stored.result), _digest(again.result)
+        return Replay(
+            plan_id=stored.id, identical=before == after, stored_digest=before, replayed_digest=after
+        )
+
+    def why(self, variant: str, *, plan_id: str | None = None, query: str | None = None) -> Why:
+        """Return how `variant` fares in a stored plan or a query, with every check."""
+        if (plan_id is None) == (query is None):
+            raise InvalidInput("query", "give a plan or a query", allowed="exactly one of the two")
+        if plan_id is not None:
+            stored = self.plan(plan_id)
+            scenario, index = stored.scenario, self.snapshots.as_of(stored.revision)
+        else:
+            index = self.snapshots.current()
+            scenario = parse(query or "", index.vocabulary)
+        with self.registry.read() as tx:
+            variant_id = variants.get(tx, variant).id
+        return _why(variant_id, *why(scenario, index, variant_id))
+
+
+def _why(variant_id: str, candidate: Candidate | None, elimination: Elimination | None) -> Why:
+    return Why(
+        variant_id=variant_id, chosen=elimination is None, candidate=candidate, elimination=elimination
+    )
+
+
+def _row(plan: Plan) -> PlanRow:
+    chosen = plan.result.chosen if isinstance(plan.result, Recommended) else None
+    return PlanRow(
+        id=plan.id,
+        query=plan.query,
+        outcome="infeasible" if chosen is None else "recommended",
+        variant_id=chosen.variant_id if chosen else None,
+        name=chosen.name if chosen else None,
+        revision=plan.revision,
+        as_of=plan.as_of,
+    )
+
+
+def _digest(result: Outcome) -> str:
+    return "sha256:" + hashlib.sha256(msgspec.json.encode(result, order="sorted")).hexdigest()

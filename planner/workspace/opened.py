@@ -1,0 +1,47 @@
+"""What every group of use cases stands on: the opened registry and store, the indexes, and a clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from planner.artifacts.local import LocalStore
+from planner.catalogue import load_catalogue
+from planner.registry import catalogue, open_registry
+from planner.settings import Settings
+from planner.workspace.snapshots import Snapshots
+
+
+class Opened:
+    """The parts of a workspace. Opening applies migrations and brings the built-in catalogue up to date."""
+
+    def __init__(self, settings: Settings) -> None:
+        built_in = load_catalogue()
+        self.settings = settings
+        self.store = LocalStore(settings.blob_dir)
+        self.registry = open_registry(settings.database_url)
+        try:
+            with self.registry.write() as tx:
+                catalogue.sync(tx, built_in)
+            self.snapshots = Snapshots(self.registry, built_in.presets)
+        except BaseException:
+            self.registry.close()
+            raise
+        self._presets = built_in.presets
+
+    def now(self) -> datetime:
+        """Return the time, in UTC."""
+        return datetime.now(UTC)
+
+    def close(self) -> None:
+        """Close the registry's connections."""
+        self.registry.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
