@@ -65,6 +65,8 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     norms_per_layer: int = 2
     norm_bias: bool = False
     attention_sinks: bool = False
+    position_embeddings: int = 0
+    """Rows of a learned position table (OPT keeps 2 more than its context); 0 with rotary positions."""
     experts: Experts | None = None
     mla: LatentAttention | None = None
     model_type: str | None = None
@@ -91,9 +93,10 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def embedding_parameters(self) -> int:
-        """Elements of the input embedding, plus the language-model head where it is not tied to it."""
+        """Elements of the input embedding, plus learned positions and the language-model head where it is not tied."""
         table = self.vocab_size * self.hidden_size
-        return (table if self.tied_embeddings else 2 * table) + (self.vocab_size if self.head_bias else 0)
+        extra = self.position_embeddings * self.hidden_size + (self.vocab_size if self.head_bias else 0)
+        return (table if self.tied_embeddings else 2 * table) + extra
 
     @property
     def attention_parameters(self) -> int:

@@ -31,6 +31,7 @@ class NumberFormat(StrEnum):
     INT2 = "int2"
     INT1 = "int1"
     NF4 = "nf4"
+    FP4 = "fp4"
     MXFP8 = "mxfp8"
     MXFP6 = "mxfp6"
     MXFP4 = "mxfp4"
@@ -87,6 +88,7 @@ _BITS: Final = {
     NumberFormat.INT2: 2.0,
     NumberFormat.INT1: 1.0,
     NumberFormat.NF4: 4.0,
+    NumberFormat.FP4: 4.0,
     NumberFormat.MXFP8: 8.25,
     NumberFormat.MXFP6: 6.25,
     NumberFormat.MXFP4: 4.25,
@@ -184,6 +186,8 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             parts.append(f"g{self.weight.group_size}")
         if self.mixed:
             parts.append("mixed")
+        if self.kv is not None:
+            parts.append(f"kv-{self.kv.format.value}")
         return "-".join(parts)
 
     @property
@@ -193,10 +197,11 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_reference(self) -> bool:
-        """True when nothing is quantized: 16- or 32-bit weights, activations untouched."""
+        """True when nothing is quantized: 16- or 32-bit weights, activations and KV cache untouched."""
         return (
             self.weight.format in {NumberFormat.FP32, NumberFormat.BF16, NumberFormat.FP16}
             and self.activation is None
+            and self.kv is None
         )
 
     @property
@@ -229,7 +234,7 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         qualifiers = [self.method] if self.method else []
         if self.activation_scaling:
             qualifiers.append(self.activation_scaling.value)
-        elif not self.is_reference:
+        elif self.weight.format.nominal_bits < 16:
             qualifiers.append("weight-only")
         words.update(f"{word}-{qualifier}" for word in tuple(words) for qualifier in qualifiers)
         return frozenset(words.union(qualifiers))
