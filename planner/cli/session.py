@@ -1,0 +1,102 @@
+"""What every verb shares: where the answer is computed, how it is printed, and which options choose that."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import rich_click as click
+from rich.console import Console
+
+from planner.settings import Settings, load_settings
+from planner.wire.service import Service
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of one run: a server to ask, or a data folder to work in, and the form of the output."""
+
+    server: str | None
+    data_dir: Path | None
+    json: bool
+
+    def settings(self, *, port: int | None = None) -> Settings:
+        """Return the settings of the environment with this run's options applied."""
+        return load_settings(os.environ, data_dir=self.data_dir, port=port)
+
+    @contextmanager
+    def service(self) -> Iterator[Service]:
+        """Yield the use cases: over HTTP with `--server`, else in this process."""
+        service: Service
+        if self.server is not None:
+            from planner.client import Client
+
+            service = Client(self.server)
+        else:
+            from planner.workspace import Workspace
+
+            service = Workspace(self.settings())
+        try:
+            yield service
+        finally:
+            service.close()
+
+    def print_json(self, value: object) -> None:
+        """Write `value` as one JSON document."""
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console; where no terminal is attached, lines are as wide as the content needs."""
+    made = Console(stderr=stderr, highlight=False)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=160)
+
+
+def session_options(verb: Verb) -> Verb:
+    """Add `--server`, `--data-dir` and `--json` to a command, whose function takes `session`."""
+
+    def wrapped(*args: Any, server: str | None, data_dir: Path | None, as_json: bool, **options: Any) -> Any:
+        session = Session(server=server, data_dir=data_dir, json=as_json)
+        return verb(*args, session=session, **options)
+
+    wrapped.__name__, wrapped.__doc__ = verb.__name__, verb.__doc__
+    wrapped.__dict__.update(verb.__dict__)
+    decorated: Any = wrapped
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text."),
+        click.option(
+            "--data-dir",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Data folder to work in, without a server.  [env: PLANNER_DATA_DIR]",
+        ),
+        click.option(
+            "--server",
+            metavar="URL",
+            envvar="PLANNER_SERVER",
+            show_envvar=True,
+            help="Ask this server instead.",
+        ),
+    ):
+        decorated = option(decorated)
+    result: Verb = decorated
+    return result
+
+
+def page_options(verb: Verb) -> Verb:
+    """Add `--limit` and `--cursor` to a listing."""
+    decorated: Any = verb
+    for option in (
+        click.option("--cursor", help="Continue after the page that gave this cursor."),
+        click.option(
+            "--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="Rows of a page."
+        ),
+    ):
+        decorated = option(decorated)
+    result: Verb = decorated
+    return result

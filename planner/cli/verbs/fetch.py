@@ -1,0 +1,92 @@
+"""`planner fetch`: a variant's files, in parallel, resumable, every hash checked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import rich_click as click
+from rich.text import Text
+
+from planner.artifacts.fetch import fetch
+from planner.cli.render.progress import byte_progress
+from planner.cli.session import Session, console, session_options
+from planner.domain.outcome import Recommended
+from planner.domain.units import format_bytes
+from planner.domain.variant import Artifact, Variant
+from planner.errors import InvalidInput, NotFound
+from planner.wire.service import Service
+
+
+class ServiceSource:
+    """Bytes of artifacts as a service gives them: the store in process, or ranges over HTTP."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def read(self, artifact: Artifact, start: int) -> Iterator[bytes]:
+        """Yield the artifact's bytes from `start`."""
+        return self._service.open_artifact(artifact.sha256, start=start)
+
+
+def resolve(service: Service, name: str) -> Variant:
+    """Return the variant called `name`, or the one a stored plan chose. Raises NotFound, InvalidInput."""
+    try:
+        variant = service.variant(name)
+    except NotFound as missing:
+        try:
+            plan = service.plan(name)
+        except NotFound:
+            raise missing from None
+        if not isinstance(plan.result, Recommended):
+            raise InvalidInput("VARIANT", f"plan `{name}` is infeasible and chose nothing") from None
+        variant = service.variant(plan.result.chosen.variant_id)
+    if not variant.is_fetchable:
+        raise InvalidInput(
+            "VARIANT",
+            f"`{variant.id}` is known from a publication only; its files are not in the registry",
+            allowed="a registered variant: `planner variants --fetchable` lists them",
+        )
+    return variant
+
+
+@click.command("fetch")
+@click.argument("variant")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--workers", type=click.IntRange(1, 32), default=4, show_default=True, help="Files fetched at a time."
+)
+@session_options
+def command(*, session: Session, variant: str, directory: Path, workers: int) -> None:
+    """Download VARIANT (or what a plan chose) into DIRECTORY.
+
+    VARIANT is an id, the start of one, a name, an alias or a plan's id. A killed fetch goes on where it stopped; a file
+    appears under its name only when all its bytes have the right sha256.
+    """
+    with session.service() as service:
+        found = resolve(service, variant)
+        total = found.disk_bytes or 0
+        lock, done = threading.Lock(), 0
+        with byte_progress(f"fetching {found.name}", quiet=session.json) as bar:
+
+            def advance(artifact: Artifact, count: int) -> None:
+                nonlocal done
+                del artifact
+                with lock:
+                    done += count
+                if bar is not None:
+                    bar(done, total)
+
+            report = fetch(
+                ServiceSource(service), found.artifacts, directory, workers=workers, progress=advance
+            )
+    if session.json:
+        session.print_json({"variant_id": found.id, "directory": str(directory), "report": report})
+        return
+    out = console()
+    out.print(Text("fetched: ", style="bold") + Text(f"{found.id}"))
+    out.print(
+        f"  {report.files} files, {format_bytes(report.bytes_total)}, every sha256 checked, in {directory}"
+        f" ({format_bytes(report.bytes_fetched)} transferred, {format_bytes(report.bytes_resumed)} were there)"
+    )
