@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -40,6 +41,22 @@ def test_files_are_small_sorted_and_one_record_a_line(files):
             lines = content.decode().splitlines()
             assert all(line.startswith("{") and line.endswith("}") for line in lines)
             assert len(set(lines)) == len(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("sources.jsonl", ("id",)),
+        ("models.jsonl", ("id",)),
+        ("devices.jsonl", ("id",)),
+        ("variants.jsonl", ("model", "slug")),
+        ("evaluations.jsonl", ("variant", "source", "task", "metric")),
+        ("profiles.jsonl", ("variant", "device")),
+    ],
+)
+def test_records_are_sorted(files, name, fields):
+    keys = [tuple(json.loads(line)[field] for field in fields) for line in files[name].splitlines()]
+    assert keys == sorted(keys)
 
 
 @pytest.mark.parametrize(
