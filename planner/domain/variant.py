@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from pathlib import PurePosixPath
 from typing import Final
 
 import msgspec
@@ -58,7 +57,7 @@ def check_path(path: str) -> None:
         or any(part in {"", ".", ".."} for part in parts)
         or re.match(r"[A-Za-z]:", path)
     )
-    if bad or str(PurePosixPath(path)) != path:
+    if bad:
         raise InvalidInput(
             "artifact.path",
             f"{path[:80]!r} is not allowed",
