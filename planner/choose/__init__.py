@@ -1,0 +1,1 @@
+"""Question to answer: the index of candidates, feasibility, ranking, frontier, relaxations and explanations. Pure."""

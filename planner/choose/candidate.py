@@ -1,0 +1,249 @@
+"""Candidates: one position of an assessment with every figure and check behind it, built only when it is shown."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from planner.choose.categories import category_reason
+from planner.choose.feasible import CONTEXT, MEMORY, METRICS, MODEL, Assessment, Judgement
+from planner.choose.losses import VERDICTS, as_loss_verdict
+from planner.domain.constraint import (
+    DiskLimit,
+    FormatFilter,
+    LatencyLimit,
+    LicenseFilter,
+    LossLimit,
+    RuntimeFilter,
+    SchemeFilter,
+    Scope,
+    ThroughputFloor,
+)
+from planner.domain.figure import Basis, Figure, Interval, exact
+from planner.domain.loss import LossBasis, items_to_settle
+from planner.domain.outcome import Candidate, Check, LatencyAnswer, LossAnswer, MemoryEstimate, Verdict
+from planner.domain.units import Unit, format_bytes
+from planner.estimate.calibration import CENTRAL
+from planner.estimate.memory import describe_memory
+from planner.estimate.peaks import peak_figure
+from planner.estimate.priors import CONFIDENCE as SPREAD_CONFIDENCE
+from planner.estimate.priors import RUNTIMES
+
+UNMEASURED = "no loss evidence: measure it"
+
+
+def memory_of(assessment: Assessment, position: int) -> MemoryEstimate:
+    """Return the memory estimate of one position."""
+    index = assessment.index
+    row = int(assessment.rows[position])
+    peak = None
+    if assessment.peaks is not None and assessment.evidence is not None:
+        peak = peak_figure(assessment.peaks, position, assessment.evidence.profiles)
+    return describe_memory(
+        assessment.terms,
+        position,
+        weights=index.records[row].weight_bytes,
+        prior=RUNTIMES[int(assessment.columns.runtime[position])],
+        capacity=assessment.setting.capacity,
+        accelerated=assessment.setting.accelerated,
+        latent=index.row_models[row].architecture.mla is not None,
+        peak=peak,
+    )
+
+
+def _total_of(assessment: Assessment, position: int) -> Figure:
+    """Return the peak alone, without building its terms."""
+    peaks, evidence = assessment.peaks, assessment.evidence
+    recorded = peak_figure(peaks, position, evidence.profiles) if peaks and evidence else None
+    if recorded is not None:
+        return recorded
+    lo, value, hi = (
+        float(end[position]) for end in (assessment.total.lo, assessment.total.value, assessment.total.hi)
+    )
+    return Figure(
+        value=value,
+        unit=Unit.BYTES,
+        basis=Basis.MODELLED,
+        interval=Interval(lo=min(lo, value), hi=max(hi, value), confidence=SPREAD_CONFIDENCE),
+        evidence=assessment.index.records[int(assessment.rows[position])].weight_bytes.evidence,
+    )
+
+
+def disk_of(assessment: Assessment, position: int) -> Figure:
+    """Return the bytes on disk: of the files where they are held, else of the weights alone."""
+    variant = assessment.index.records[int(assessment.rows[position])]
+    held = variant.disk_bytes
+    if held is not None:
+        return exact(float(held), Unit.BYTES, basis=Basis.MEASURED)
+    weights = variant.weight_bytes
+    return Figure(
+        value=weights.value,
+        unit=Unit.BYTES,
+        basis=weights.basis,
+        interval=weights.interval,
+        evidence=weights.evidence,
+        note="weights alone: the files are not held here",
+    )
+
+
+def _loss_answer(assessment: Assessment, position: int) -> LossAnswer | None:
+    answer = assessment.losses.answers[int(assessment.rows[position])]
+    if answer is None:
+        return None
+    verdict, more = None, None
+    if assessment.limit is not None:
+        limit = assessment.limit
+        code = assessment.losses.verdicts(limit.limit, confidence=limit.confidence)[assessment.rows[position]]
+        verdict = as_loss_verdict(int(code))
+        more = _more_items(answer, limit, VERDICTS[int(code)])
+    return LossAnswer(
+        figure=answer.figure,
+        kind=answer.kind,
+        tasks=answer.tasks,
+        metric=answer.metric,
+        items=answer.items,
+        verdict=verdict,
+        items_to_settle=more,
+    )
+
+
+def _more_items(answer: LossBasis, limit: LossLimit, verdict: Verdict) -> int | None:
+    if answer.items is None or verdict not in {Verdict.LIKELY, Verdict.UNLIKELY}:
+        return None
+    return items_to_settle(answer.figure, limit.limit, answer.items, confidence=limit.confidence)
+
+
+def latency_of(assessment: Assessment, position: int) -> LatencyAnswer:
+    """Return the middle of the distributions of speed at the workload, and which middle it is."""
+    speeds = assessment.speeds
+    quantile = speeds.quantile_of("tpot" if speeds.of("tpot").rank[position] >= 0 else "ttft", position)
+    runtime = speeds.runtime_of(position)
+    return LatencyAnswer(
+        ttft=speeds.figure("ttft", quantile, position),
+        tpot=speeds.figure("tpot", quantile, position),
+        throughput=speeds.figure("per_token", CENTRAL, position),
+        runtime=runtime or assessment.setting.engine,
+        quantile=quantile,
+    )
+
+
+def figure_of(assessment: Assessment, judgement: Judgement, position: int) -> Figure | None:
+    """Return the figure a constraint was held against, None for categories and unknowns."""
+    constraint = judgement.constraint
+    match constraint:
+        case DiskLimit():
+            return disk_of(assessment, position)
+        case LossLimit():
+            answer = assessment.index.losses(constraint.kind, constraint.task).answers[
+                int(assessment.rows[position])
+            ]
+            return answer.figure if answer else None
+        case LatencyLimit():
+            return assessment.speeds.figure(METRICS[constraint.metric], constraint.quantile, position)
+        case ThroughputFloor():
+            figure = assessment.speeds.figure("per_token", CENTRAL, position)
+            concurrency = assessment.setting.scenario.workload.concurrency
+            return figure.scaled(1 / concurrency) if figure and constraint.scope is Scope.REQUEST else figure
+        case _ if judgement.key == MEMORY:
+            return _total_of(assessment, position)
+        case _:
+            return None
+
+
+def unknown_speed(assessment: Assessment, constraint: LatencyLimit | ThroughputFloor) -> str:
+    """Return why a speed is unknown, and what would make it known."""
+    device = assessment.setting.device
+    if device is None:
+        return "speed depends on the device: name one"
+    if isinstance(constraint, LatencyLimit) and constraint.quantile in {"p90", "p95", "p99"}:
+        return (
+            f"no distribution at hand holds its {constraint.quantile}, and a mean or median is not shown as one: "
+            f"measure it on {device.name}"
+        )
+    if device.bandwidth_bytes_per_second is None:
+        return f"nothing was measured on {device.name}, whose memory bandwidth is not known"
+    return f"nothing was measured on {device.name}, whose matrix throughput is not known"
+
+
+def detail_of(assessment: Assessment, judgement: Judgement, position: int) -> str | None:
+    """Return what a reader should know beside verdict and figure."""
+    verdict = VERDICTS[int(judgement.verdict[position])]
+    constraint = judgement.constraint
+    row = int(assessment.rows[position])
+    match constraint:
+        case LossLimit():
+            return _loss_detail(assessment, constraint, row, verdict)
+        case LatencyLimit() | ThroughputFloor():
+            if verdict is Verdict.UNKNOWN:
+                return unknown_speed(assessment, constraint)
+            figure = figure_of(assessment, judgement, position)
+            return figure.note if figure else None
+        case DiskLimit():
+            return None if assessment.index.fetchable[row] else "weights alone: the files are not held here"
+        case RuntimeFilter() | FormatFilter() | SchemeFilter() | LicenseFilter():
+            return category_reason(assessment.index, constraint, row, verdict)
+        case None if judgement.key == CONTEXT:
+            longest = float(assessment.columns.max_context[position])
+            return (
+                "the longest context is not known" if np.isinf(longest) else f"at most {longest:,.0f} tokens"
+            )
+        case None:
+            capacity = assessment.setting.capacity
+            return f"of {format_bytes(capacity.value)} usable; {capacity.note}" if capacity else None
+
+
+def _loss_detail(assessment: Assessment, limit: LossLimit, row: int, verdict: Verdict) -> str | None:
+    answer = assessment.index.losses(limit.kind, limit.task).answers[row]
+    if answer is None:
+        return UNMEASURED
+    if not answer.tasks:
+        return answer.figure.note
+    parts = [f"{answer.metric} on {', '.join(answer.tasks[:4])}" + (" …" if len(answer.tasks) > 4 else "")]
+    if answer.figure.interval is None:
+        parts.append("its interval is not known")
+    more = _more_items(answer, limit, verdict)
+    if more:
+        parts.append(f"about {more:,} more items would settle it")
+    return "; ".join(parts)
+
+
+def check_of(assessment: Assessment, judgement: Judgement, position: int) -> Check:
+    """Return one constraint on one position as a check."""
+    return Check(
+        key=judgement.key,
+        asked=judgement.asked,
+        verdict=VERDICTS[int(judgement.verdict[position])],
+        figure=figure_of(assessment, judgement, position),
+        detail=detail_of(assessment, judgement, position),
+    )
+
+
+def _model_check(assessment: Assessment, position: int) -> Check:
+    row = int(assessment.rows[position])
+    meant = bool(assessment.setting.selected[row])
+    return Check(
+        key=MODEL,
+        asked=assessment.setting.scenario.model.describe(),
+        verdict=Verdict.MET if meant else Verdict.VIOLATED,
+        detail=assessment.index.row_models[row].name,
+    )
+
+
+def candidate_at(assessment: Assessment, position: int) -> Candidate:
+    """Return a position as a candidate with its memory, loss, speed and every check."""
+    row = int(assessment.rows[position])
+    variant = assessment.index.records[row]
+    return Candidate(
+        variant_id=variant.id,
+        model_id=variant.model_id,
+        name=variant.name,
+        scheme=variant.scheme.name,
+        memory=memory_of(assessment, position),
+        disk=disk_of(assessment, position),
+        loss=_loss_answer(assessment, position),
+        latency=latency_of(assessment, position),
+        checks=(
+            _model_check(assessment, position),
+            *(check_of(assessment, judgement, position) for judgement in assessment.judgements),
+        ),
+        fetchable=variant.is_fetchable,
+    )

@@ -1,0 +1,323 @@
+"""Feasibility: every constraint judged on every row, in one fixed order.
+
+The order decides at which constraint a rejected candidate is said to fall: runtime, format, scheme, license, context,
+memory, disk, loss, latency, throughput. Nothing is skipped, so that near misses, conflicts and relaxations can be read
+off the same judgements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from planner.choose.categories import judge_category
+from planner.choose.index import Index
+from planner.choose.losses import CODE, Losses
+from planner.choose.setting import Setting
+from planner.domain.constraint import (
+    Constraint,
+    DiskLimit,
+    FormatFilter,
+    LatencyLimit,
+    LatencyMetric,
+    LicenseFilter,
+    LossLimit,
+    RuntimeFilter,
+    SchemeFilter,
+    Scope,
+    ThroughputFloor,
+)
+from planner.domain.figure import Basis
+from planner.domain.loss import LossKind
+from planner.domain.outcome import Verdict
+from planner.domain.units import format_bytes
+from planner.estimate.calibration import CENTRAL, EXACT, STALE, Metric, Speed
+from planner.estimate.columns import Booleans, Columns, Floats, Integers
+from planner.estimate.evidence import DeviceEvidence
+from planner.estimate.latency import Speeds, relevant_points
+from planner.estimate.memory import MemoryTerms, Term, fit_score, memory_terms, required_score
+from planner.estimate.peaks import Peaks, recorded_peaks
+from planner.estimate.priors import runtime_code
+from planner.estimate.roofline import weight_bytes_read
+
+ORDER: Final[tuple[type, ...]] = (
+    RuntimeFilter, FormatFilter, SchemeFilter, LicenseFilter, DiskLimit, LossLimit, LatencyLimit, ThroughputFloor,
+)  # fmt: skip
+MEMORY, CONTEXT, MODEL = "memory", "context", "model"
+METRICS: Final[dict[LatencyMetric, Metric]] = {
+    LatencyMetric.TTFT: "ttft",
+    LatencyMetric.TPOT: "tpot",
+    LatencyMetric.ITL: "itl",
+    LatencyMetric.END_TO_END: "end_to_end",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One constraint on n rows: verdict codes, the values held against it (NaN unknown), and how far past the bound."""
+
+    key: str
+    asked: str
+    constraint: Constraint | None
+    verdict: Integers
+    value: Floats | None = None
+    margin: Floats | None = None
+
+    @property
+    def accepted(self) -> Booleans:
+        """Rows that may be recommended as far as this constraint goes."""
+        return self.verdict <= CODE[Verdict.LIKELY]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """Everything a question needs to know of the rows it is about."""
+
+    index: Index
+    setting: Setting
+    rows: Integers
+    """Row of the index behind each position."""
+    columns: Columns
+    judgements: tuple[Judgement, ...]
+    terms: MemoryTerms
+    peaks: Peaks | None
+    total: Term
+    """Peak memory of one device, recorded or modelled."""
+    speeds: Speeds
+    evidence: DeviceEvidence | None
+    losses: Losses
+    """Of all rows of the index, for the first loss limit, or relative loss over all tasks."""
+    limit: LossLimit | None
+    accepted: Booleans
+
+    @property
+    def failures(self) -> Booleans:
+        """One row per judgement, one column per position: True where it is not accepted."""
+        if not self.judgements:
+            return np.zeros((0, len(self.rows)), dtype=np.bool_)
+        return np.stack([~judgement.accepted for judgement in self.judgements])
+
+    @property
+    def loss(self) -> Floats:
+        """Loss of each position, NaN unknown."""
+        return self.losses.value[self.rows]
+
+    @property
+    def tier(self) -> Integers:
+        """0 when everything is certified or met; likely speed adds 1, likely loss 2, so certified loss comes first."""
+        likely = CODE[Verdict.LIKELY]
+        tier = np.zeros(len(self.rows), dtype=np.int64)
+        for kinds, weight in (((LatencyLimit, ThroughputFloor), 1), ((LossLimit,), 2)):
+            some = np.zeros(len(self.rows), dtype=np.bool_)
+            for judgement in self.judgements:
+                if isinstance(judgement.constraint, kinds):
+                    some |= judgement.verdict == likely
+            tier += weight * some
+        return tier
+
+    @property
+    def step_bytes(self) -> Floats:
+        """Weight bytes one device reads per decode step: what orders speed where no device is named."""
+        concurrency = np.float64(self.setting.scenario.workload.concurrency)
+        return weight_bytes_read(self.columns, np.asarray(concurrency)) / self.terms.degree
+
+
+def _code(verdict: Verdict) -> int:
+    return CODE[verdict]
+
+
+def _judge_memory(setting: Setting, total: Term) -> Judgement | None:
+    capacity = setting.capacity
+    if capacity is None:
+        return None
+    score = fit_score(total, capacity)
+    needed = required_score(setting.scenario.risk)
+    verdict = np.where(
+        score >= needed,
+        _code(Verdict.MET),
+        np.where(total.value > capacity.value, _code(Verdict.VIOLATED), _code(Verdict.UNLIKELY)),
+    )
+    hardware = setting.scenario.hardware
+    return Judgement(
+        key=MEMORY,
+        asked=f"fits {hardware.describe() if hardware else format_bytes(capacity.value)}",
+        constraint=None,
+        verdict=verdict,
+        value=total.value,
+        margin=np.maximum(total.hi, total.value) / capacity.value - 1,
+    )
+
+
+def _judge_context(setting: Setting, columns: Columns) -> Judgement:
+    tokens = setting.scenario.workload.context_tokens
+    fits = columns.max_context >= tokens
+    return Judgement(
+        key=CONTEXT,
+        asked=f"holds {tokens:,} tokens of context",
+        constraint=None,
+        verdict=np.where(fits, _code(Verdict.MET), _code(Verdict.VIOLATED)),
+        value=columns.max_context,
+        margin=tokens / columns.max_context - 1,
+    )
+
+
+def _judge_disk(index: Index, limit: DiskLimit, rows: Integers) -> Judgement:
+    size = index.disk_bytes[rows]
+    below = np.where(index.fetchable[rows], _code(Verdict.MET), _code(Verdict.LIKELY))
+    return Judgement(
+        key=limit.key,
+        asked=limit.describe(),
+        constraint=limit,
+        verdict=np.where(size <= limit.limit, below, _code(Verdict.VIOLATED)),
+        value=size,
+        margin=size / max(limit.limit, 1) - 1,
+    )
+
+
+def _judge_loss(index: Index, limit: LossLimit, rows: Integers) -> Judgement:
+    losses = index.losses(limit.kind, limit.task)
+    verdict = losses.verdicts(limit.limit, confidence=limit.confidence)[rows]
+    if limit.certified_only:
+        verdict = np.where(verdict == _code(Verdict.LIKELY), _code(Verdict.UNLIKELY), verdict)
+    value = losses.value[rows]
+    return Judgement(
+        key=limit.key,
+        asked=limit.describe(),
+        constraint=limit,
+        verdict=verdict,
+        value=value,
+        margin=(value - limit.limit) / limit.limit if limit.limit > 0 else np.where(value > 0, np.inf, 0.0),
+    )
+
+
+def judge_speed(speed: Speed, limit: float) -> Integers:
+    """Return verdict codes on "seconds <= limit".
+
+    Met or violated needs a fresh recording of ours or of another tool at this very workload, with the known end of its
+    interval on the same side. Everything weaker is likely or unlikely, unless its whole interval is past the limit.
+    """
+    rank, flags = speed.rank, speed.flags
+    firm = (rank <= Basis.IMPORTED.rank) & (flags & EXACT > 0) & (flags & STALE == 0)
+    below = speed.value <= limit
+    return np.select(
+        [
+            rank < 0,
+            firm & below & (np.isnan(speed.hi) | (speed.hi <= limit)),
+            (speed.lo > limit) | (firm & ~below & np.isnan(speed.lo)),
+            below,
+        ],
+        [_code(Verdict.UNKNOWN), _code(Verdict.MET), _code(Verdict.VIOLATED), _code(Verdict.LIKELY)],
+        default=_code(Verdict.UNLIKELY),
+    ).astype(np.int64)
+
+
+def throughput_seconds(floor: ThroughputFloor, concurrency: int) -> float:
+    """Return the seconds per token over all requests at which `floor` is just met; infinite for a floor of zero."""
+    aggregate = floor.limit * (concurrency if floor.scope is Scope.REQUEST else 1)
+    return 1 / aggregate if aggregate > 0 else np.inf
+
+
+def _judge_speed(constraint: LatencyLimit | ThroughputFloor, speeds: Speeds, concurrency: int) -> Judgement:
+    if isinstance(constraint, LatencyLimit):
+        speed, limit = speeds.of(METRICS[constraint.metric], constraint.quantile), constraint.limit
+    else:
+        speed, limit = speeds.of("per_token", CENTRAL), throughput_seconds(constraint, concurrency)
+    return Judgement(
+        key=constraint.key,
+        asked=constraint.describe(),
+        constraint=constraint,
+        verdict=judge_speed(speed, limit),
+        value=speed.value,
+        margin=speed.value / limit - 1 if limit > 0 else np.where(np.isnan(speed.value), np.nan, np.inf),
+    )
+
+
+def _place(
+    index: Index, setting: Setting, rows: Integers, columns: Columns
+) -> tuple[MemoryTerms, Peaks | None, Term, Speeds, DeviceEvidence | None]:
+    """Return memory and speed of the rows on the hardware of the setting."""
+    workload, device = setting.scenario.workload, setting.device
+    terms = memory_terms(columns, workload, devices=setting.devices, accelerated=setting.accelerated)
+    evidence = index.evidence(device) if device else None
+    peaks, total, points = None, terms.total, None
+    if evidence is not None and len(evidence.points):
+        position = np.full(len(index), -1, dtype=np.int64)
+        position[rows] = np.arange(len(rows))
+        every, points = relevant_points(
+            evidence, position, terms.degree, workload, engine=setting.engine, now=setting.now
+        )
+        peaks = recorded_peaks(columns, terms.degree, every, workload, now=setting.now)
+        has = peaks.profile >= 0
+        total = Term(
+            np.where(has, peaks.value, terms.total.value),
+            np.where(has, peaks.lo, terms.total.lo),
+            np.where(has, peaks.hi, terms.total.hi),
+        )
+    speeds = Speeds(
+        columns, terms.degree, device, points=points, evidence=evidence, workload=workload, now=setting.now
+    )
+    return terms, peaks, total, speeds, evidence
+
+
+def _judge(
+    index: Index, constraint: Constraint, rows: Integers, *, speeds: Speeds, concurrency: int
+) -> Judgement:
+    match constraint:
+        case DiskLimit():
+            return _judge_disk(index, constraint, rows)
+        case LossLimit():
+            return _judge_loss(index, constraint, rows)
+        case LatencyLimit() | ThroughputFloor():
+            return _judge_speed(constraint, speeds, concurrency)
+        case RuntimeFilter() | FormatFilter() | SchemeFilter() | LicenseFilter():
+            verdict = judge_category(index, constraint, rows)
+            return Judgement(
+                key=constraint.key, asked=constraint.describe(), constraint=constraint, verdict=verdict
+            )
+
+
+def assess_rows(index: Index, setting: Setting, rows: Integers) -> Assessment:
+    """Return the assessment of `rows` in this setting; which models are meant is the caller's business."""
+    scenario = setting.scenario
+    whole = len(rows) == len(index)
+    columns = index.columns if whole else index.columns.take(rows)
+    if setting.engine is not None:
+        code = np.full(len(rows), runtime_code(setting.engine), dtype=np.int64)
+        columns = replace(columns, runtime=code)
+    terms, peaks, total, speeds, evidence = _place(index, setting, rows, columns)
+    judgements: list[Judgement] = []
+    for kind in ORDER:
+        if kind is DiskLimit:
+            memory = _judge_memory(setting, total)
+            judgements += [_judge_context(setting, columns), *([memory] if memory else [])]
+        judgements += [
+            _judge(index, constraint, rows, speeds=speeds, concurrency=scenario.workload.concurrency)
+            for constraint in scenario.constraints
+            if isinstance(constraint, kind)
+        ]
+    limit = next((c for c in scenario.constraints if isinstance(c, LossLimit)), None)
+    accepted = np.ones(len(rows), dtype=np.bool_)
+    for judgement in judgements:
+        accepted &= judgement.accepted
+    return Assessment(
+        index=index,
+        setting=setting,
+        rows=rows,
+        columns=columns,
+        judgements=tuple(judgements),
+        terms=terms,
+        peaks=peaks,
+        total=total,
+        speeds=speeds,
+        evidence=evidence,
+        losses=index.losses(limit.kind, limit.task) if limit else index.losses(LossKind.RELATIVE, None),
+        limit=limit,
+        accepted=accepted,
+    )
+
+
+def assess_selected(index: Index, setting: Setting) -> Assessment:
+    """Return the assessment of every row whose model is meant."""
+    return assess_rows(index, setting, np.flatnonzero(setting.selected))

@@ -1,0 +1,126 @@
+"""Losses: what every variant loses, as columns per kind and task, each judged by the domain's own rules.
+
+A baseline, the model at its own reference precision, loses exactly nothing: loss is defined against it. Nothing needs to
+be measured for that, so its verdict is certified, and the answer says that it holds by definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Final
+
+import numpy as np
+
+from planner.domain.evaluation import Evaluation
+from planner.domain.figure import Basis, Figure, Interval
+from planner.domain.loss import LossBasis, LossKind, LossVerdict, assess
+from planner.domain.model import Model
+from planner.domain.outcome import Verdict
+from planner.domain.scheme import NumberFormat
+from planner.domain.units import Unit
+from planner.domain.variant import Variant
+from planner.estimate.columns import Floats, Integers
+
+_NORMAL: Final = NormalDist()
+_WIDE: Final = frozenset({NumberFormat.FP32, NumberFormat.BF16, NumberFormat.FP16})
+
+VERDICTS: Final = tuple(Verdict)
+"""Order of the verdict codes in every column of verdicts."""
+CODE: Final = {verdict: code for code, verdict in enumerate(VERDICTS)}
+BY_DEFINITION: Final = "definition"
+"""Metric of a baseline's loss."""
+
+
+def is_baseline(variant: Variant, model: Model) -> bool:
+    """Return whether `variant` is its model at the reference precision, which every loss is against.
+
+    A model released in a quantized format (FP8, MXFP4) is its own baseline only as released, not requantized.
+    """
+    if variant.scheme.weight.format is not model.reference_format:
+        return False
+    if model.reference_format in _WIDE:
+        return variant.scheme.is_reference
+    return variant.scheme.method is None and variant.provenance.recipe is None
+
+
+def zero_loss(kind: LossKind) -> LossBasis:
+    """Return the loss of a baseline: exactly zero by definition."""
+    return LossBasis(
+        figure=Figure(
+            value=0.0,
+            unit=Unit.RATIO if kind is LossKind.RELATIVE else Unit.POINTS,
+            basis=Basis.MODELLED,
+            interval=Interval(lo=0.0, hi=0.0, confidence=0.999999),
+            note="zero by definition: this is the baseline itself",
+        ),
+        kind=kind,
+        tasks=(),
+        metric=BY_DEFINITION,
+        items=None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Loss of n variants for one kind and task; NaN and None where there is no evidence."""
+
+    answers: tuple[LossBasis | None, ...]
+    value: Floats
+    lo: Floats
+    hi: Floats
+    deviations: Floats
+    """Standard deviations from the value to an end of its interval, by the interval's own confidence."""
+
+    def bounds(self, confidence: float) -> tuple[Floats, Floats]:
+        """Return one-sided lower and upper bounds at `confidence`, as `planner.domain.loss.bounds` does."""
+        factor = _NORMAL.inv_cdf(confidence) / self.deviations
+        return self.value - (self.value - self.lo) * factor, self.value + (self.hi - self.value) * factor
+
+    def verdicts(self, limit: float, *, confidence: float) -> Integers:
+        """Return verdict codes on "loss <= limit", as `planner.domain.loss.verdict` does."""
+        lower, upper = self.bounds(confidence)
+        with np.errstate(invalid="ignore"):
+            return np.select(
+                [np.isnan(self.value), upper <= limit, lower > limit, self.value <= limit],
+                [
+                    CODE[Verdict.UNKNOWN],
+                    CODE[Verdict.CERTIFIED],
+                    CODE[Verdict.VIOLATED],
+                    CODE[Verdict.LIKELY],
+                ],
+                default=CODE[Verdict.UNLIKELY],
+            ).astype(np.int64)
+
+
+def loss_columns(
+    variants: Sequence[Variant],
+    models: Sequence[Model],
+    evaluations: Sequence[Sequence[Evaluation]],
+    *,
+    kind: LossKind,
+    task: str | None,
+) -> Losses:
+    """Return the losses of variants given with their models and evaluations, row by row."""
+    zero = zero_loss(kind)
+    answers = tuple(
+        zero if is_baseline(variant, model) else assess(own, kind=kind, task=task) if own else None
+        for variant, model, own in zip(variants, models, evaluations, strict=True)
+    )
+    n = len(answers)
+    value, lo, hi, deviations = (np.full(n, np.nan) for _ in range(4))
+    for row, answer in enumerate(answers):
+        if answer is None:
+            continue
+        value[row] = answer.figure.value
+        interval = answer.figure.interval
+        if interval is not None:
+            lo[row], hi[row] = interval.lo, interval.hi
+            deviations[row] = _NORMAL.inv_cdf((1 + interval.confidence) / 2)
+    return Losses(answers, value, lo, hi, deviations)
+
+
+def as_loss_verdict(code: int) -> LossVerdict:
+    """Return the loss verdict of a code."""
+    return LossVerdict(VERDICTS[code].value)

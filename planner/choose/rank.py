@@ -1,0 +1,65 @@
+"""Ranking: the order of the candidates that satisfy every constraint, exact and without chance.
+
+Certified comes before likely; then the objective; then loss, memory, and whether the files are held; then the id. For
+the most accurate, models of more parameters win ties of loss, and losses that are unknown come last, more bits first.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from planner.choose.feasible import Assessment
+from planner.domain.scenario import Objective
+from planner.estimate.columns import Floats, Integers
+
+SHORTLIST: Final = 256
+"""Positions ordered at least; far more than is ever shown."""
+
+
+def objective_values(assessment: Assessment) -> Floats:
+    """Return what the objective minimizes, by position; unknown is infinite.
+
+    Speed without a device, or without any known TPOT, is ordered by the weight bytes a decode step reads.
+    """
+    objective = assessment.setting.scenario.objective
+    match objective:
+        case Objective.MOST_ACCURATE:
+            values = assessment.loss
+        case Objective.SMALLEST:
+            values = assessment.columns.weight_bytes
+        case Objective.CHEAPEST:
+            values = assessment.total.value * assessment.terms.degree
+        case Objective.FASTEST | Objective.HIGHEST_THROUGHPUT:
+            speeds = assessment.speeds
+            known = speeds.of("tpot" if objective is Objective.FASTEST else "per_token").value
+            values = known if np.isfinite(known[assessment.accepted]).any() else assessment.step_bytes
+    return np.where(np.isnan(values), np.inf, values)
+
+
+def rank(assessment: Assessment, *, at_least: int = SHORTLIST) -> Integers:
+    """Return accepted positions, best first; only the first `at_least` and those tied with them are returned."""
+    positions = np.flatnonzero(assessment.accepted)
+    if not len(positions):
+        return positions
+    tier, values = assessment.tier[positions], objective_values(assessment)[positions]
+    if len(positions) > at_least:
+        order = np.lexsort((values, tier))
+        last = order[at_least - 1]
+        keep = (tier < tier[last]) | ((tier == tier[last]) & (values <= values[last]))
+        positions, tier, values = positions[keep], tier[keep], values[keep]
+    index, rows = assessment.index, assessment.rows[positions]
+    loss = assessment.loss[positions]
+    unknown = np.isnan(loss)
+    keys = [
+        rows,
+        ~index.fetchable[rows],
+        assessment.total.value[positions],
+        np.where(unknown, np.inf, loss),
+        values,
+        tier,
+    ]
+    if assessment.setting.scenario.objective is Objective.MOST_ACCURATE:
+        keys[3:4] = [np.where(unknown, -index.bits[rows], 0.0), -index.parameters[rows]]
+    return positions[np.lexsort(tuple(keys))]

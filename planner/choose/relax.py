@@ -1,0 +1,217 @@
+"""Relaxations: for each constraint, the least loosening that makes the scenario feasible.
+
+A bound is loosened to the smallest value of its grid that admits a variant which fails nothing else; a category is
+dropped. Every relaxation is verified by planning the relaxed scenario before it is offered. Only when no single one
+helps, the failing constraints of the nearest variants are loosened together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from planner.choose.explain import first_failures
+from planner.choose.feasible import (
+    CONTEXT,
+    MEMORY,
+    MODEL,
+    Assessment,
+    Judgement,
+    assess_rows,
+    assess_selected,
+)
+from planner.choose.grid import shrink_steps
+from planner.choose.index import Index
+from planner.choose.loosen import Change, loosen, relative_change, replaced, with_concurrency, with_input
+from planner.choose.rank import rank
+from planner.choose.setting import Setting, resolve
+from planner.domain.outcome import Relaxation
+from planner.domain.scenario import Hardware, Scenario, SelectorKind
+from planner.estimate.columns import Booleans, Integers
+
+MAX_DEVICES: Final = 64
+NEAREST_TRIED: Final = 5
+_ON_HARDWARE: Final = frozenset({MEMORY, "ttft", "tpot", "itl", "e2e", "throughput"})
+_ON_WORKLOAD: Final = _ON_HARDWARE | {CONTEXT}
+
+
+def verified(index: Index, setting: Setting, change: Change) -> Relaxation | None:
+    """Return `change` as a relaxation when planning its scenario really chooses a variant, else None."""
+    after = assess_selected(index, resolve(change.scenario, index, now=setting.now))
+    order = rank(after, at_least=1)
+    if not len(order):
+        return None
+    variant = index.records[int(after.rows[order[0]])]
+    return Relaxation(
+        key=change.key,
+        before=change.before,
+        after=change.after,
+        change=change.amount,
+        scenario=change.scenario,
+        variant_id=variant.id,
+        name=variant.name,
+    )
+
+
+def _only(assessment: Assessment, failures: Booleans, keys: frozenset[str]) -> Integers:
+    """Return the positions that fail nothing but constraints of `keys`."""
+    others = np.array([judgement.key not in keys for judgement in assessment.judgements], dtype=np.bool_)
+    return np.flatnonzero(~failures[others].any(axis=0))
+
+
+def _by_workload(
+    assessment: Assessment, rows: Integers, asked: int, make: Callable[[Scenario, int], Change]
+) -> Change | None:
+    """Return the least reduction on the grid of `asked` that admits one of the rows, None when even the last does not."""
+    index, setting = assessment.index, assessment.setting
+    steps = shrink_steps(asked)
+
+    def works(change: Change) -> bool:
+        return bool(assess_rows(index, resolve(change.scenario, index, now=setting.now), rows).accepted.any())
+
+    if not steps or not len(rows) or not works(make(setting.scenario, steps[-1])):
+        return None
+    # Speed limits and recordings need not be monotone in the workload, so every step is tried, the least first.
+    return next(change for step in steps if works(change := make(setting.scenario, step)))
+
+
+def _by_devices(assessment: Assessment, rows: Integers) -> Change | None:
+    """Return the least power of two of devices that admits one of the rows."""
+    scenario, hardware = assessment.setting.scenario, assessment.setting.scenario.hardware
+    if hardware is None or not len(rows) or not assessment.setting.accelerated:
+        return None
+    count = 2 ** math.ceil(math.log2(hardware.count + 1))
+    while count <= MAX_DEVICES:
+        more: Hardware = msgspec.structs.replace(hardware, count=count)
+        relaxed = msgspec.structs.replace(scenario, hardware=more)
+        setting = resolve(relaxed, assessment.index, now=assessment.setting.now)
+        if assess_rows(assessment.index, setting, rows).accepted.any():
+            return Change(
+                key="devices",
+                before=hardware.describe(),
+                after=more.describe(),
+                amount=relative_change(count, hardware.count),
+                scenario=relaxed,
+            )
+        count *= 2
+    return None
+
+
+def _by_model(everything: Assessment) -> Change | None:
+    """Return the nearest size class, smaller ones first, that has an acceptable variant."""
+    index, scenario = everything.index, everything.setting.scenario
+    selector = scenario.model
+    asked = selector.size_billions
+    if asked is None:
+        return None
+    wider = (
+        msgspec.structs.replace(selector, kind=SelectorKind.ANY, size_billions=None)
+        if selector.kind is SelectorKind.SIZE
+        else msgspec.structs.replace(selector, size_billions=None)
+    )
+    accepted = np.unique(index.model[everything.rows[everything.accepted]])
+    models = [index.model_list[number] for number in accepted.tolist()]
+    sizes = {model.size_billions for model in models if wider.selects(model)}
+    smaller = [size for size in sizes if size < asked]
+    if not sizes:
+        return None
+    size = max(smaller) if smaller else min(sizes)
+    new = msgspec.structs.replace(selector, size_billions=size)
+    return Change(
+        key=MODEL,
+        before=selector.describe(),
+        after=new.describe(),
+        amount=relative_change(size, asked),
+        scenario=msgspec.structs.replace(scenario, model=new),
+    )
+
+
+def _single_changes(assessment: Assessment, everything: Assessment) -> Iterator[Change]:
+    failures = assessment.failures
+    for judgement in assessment.judgements:
+        at = _only(assessment, failures, frozenset({judgement.key}))
+        if len(at) and judgement.key != CONTEXT:
+            yield from loosen(assessment, judgement, at)
+    workload = assessment.setting.scenario.workload
+    rows = assessment.rows[_only(assessment, failures, _ON_WORKLOAD)]
+    found = (
+        _by_workload(assessment, rows, workload.input_tokens, with_input),
+        _by_workload(assessment, rows, workload.concurrency, with_concurrency),
+        _by_devices(assessment, assessment.rows[_only(assessment, failures, _ON_HARDWARE)]),
+        _by_model(everything),
+    )
+    yield from (change for change in found if change is not None)
+
+
+def _joint_change(assessment: Assessment, position: int) -> Change | None:
+    """Return all constraints that one position fails, loosened together; None when one of them cannot be."""
+    at = np.array([position], dtype=np.int64)
+    failing = [
+        j for j, failed in zip(assessment.judgements, assessment.failures[:, position], strict=True) if failed
+    ]
+    changes = [next(loosen(assessment, judgement, at), None) for judgement in failing]
+    known = [change for change in changes if change is not None]
+    if len(known) < len(changes):
+        return None
+    scenario, merged = assessment.setting.scenario, assessment.setting.scenario
+    for judgement, change in zip(failing, known, strict=True):
+        merged = _merged(scenario, merged, judgement, change)
+    return Change(
+        key="+".join(change.key for change in known),
+        before="; ".join(change.before for change in known),
+        after="; ".join(change.after for change in known),
+        amount=None,
+        scenario=merged,
+    )
+
+
+def _merged(original: Scenario, merged: Scenario, judgement: Judgement, change: Change) -> Scenario:
+    if judgement.constraint is None:
+        return msgspec.structs.replace(
+            merged,
+            hardware=change.scenario.hardware if judgement.key == MEMORY else merged.hardware,
+            workload=change.scenario.workload if judgement.key == CONTEXT else merged.workload,
+        )
+    place = next(i for i, c in enumerate(original.constraints) if c is judgement.constraint)
+    dropped = len(change.scenario.constraints) < len(original.constraints)
+    return replaced(merged, judgement.constraint, None if dropped else change.scenario.constraints[place])
+
+
+def nearest(assessment: Assessment) -> Integers:
+    """Return positions by how many constraints they fail, then by how far they came and how far past the bounds."""
+    failures = assessment.failures
+    count = failures.sum(axis=0)
+    past = np.zeros(len(assessment.rows))
+    for judgement, failed in zip(assessment.judgements, failures, strict=True):
+        margin = judgement.margin
+        by = (
+            np.ones(len(past)) if margin is None else np.nan_to_num(margin, nan=10.0, posinf=10.0, neginf=0.0)
+        )
+        past += np.where(failed, np.clip(by, 0.0, 10.0), 0.0)
+    return np.lexsort((-first_failures(assessment), past, count))
+
+
+def relaxations(assessment: Assessment, everything: Assessment) -> tuple[Relaxation, ...]:
+    """Return the smallest verified relaxation of each constraint that has one, least change first.
+
+    `everything` is the assessment of all rows of the index. Without a single one, the smallest joint one that is found.
+    """
+    index, setting = assessment.index, assessment.setting
+    found = [verified(index, setting, change) for change in _single_changes(assessment, everything)]
+    single = [relaxation for relaxation in found if relaxation is not None]
+    if single or not len(assessment.rows):
+        return tuple(sorted(single, key=_by_size))
+    for position in nearest(assessment)[:NEAREST_TRIED].tolist():
+        change = _joint_change(assessment, position)
+        joint = verified(index, setting, change) if change else None
+        if joint is not None:
+            return (joint,)
+    return ()
+
+
+def _by_size(relaxation: Relaxation) -> tuple[bool, float, str]:
+    return relaxation.change is None, abs(relaxation.change or 0.0), relaxation.key

@@ -1,0 +1,70 @@
+"""Warnings: what was assumed, not checked, only likely, doubtful or stale about an answer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from planner.choose.candidate import UNMEASURED, detail_of
+from planner.choose.feasible import Assessment
+from planner.choose.losses import CODE
+from planner.domain.constraint import LatencyLimit, LossLimit, ThroughputFloor
+from planner.domain.outcome import Candidate, Verdict
+from planner.domain.scenario import Objective
+
+
+def warnings(assessment: Assessment, chosen: Candidate | None, position: int | None) -> tuple[str, ...]:
+    """Return what holds back the answer: what was assumed, not checked, only likely, doubtful or stale."""
+    index, setting = assessment.index, assessment.setting
+    scenario = setting.scenario
+    found: list[str] = []
+    if setting.capacity is None:
+        found.append("Memory was not checked: no device or memory is named.")
+    elif (
+        setting.capacity.note
+        and setting.capacity.interval
+        and setting.capacity.interval.lo < setting.capacity.value
+    ):
+        found.append(f"Capacity is assumed: {setting.capacity.note}.")
+    meant = np.unique(index.model[assessment.rows[assessment.accepted]])
+    if len(meant) > 1 and scenario.objective is Objective.MOST_ACCURATE:
+        found.append(
+            "Candidates of several base models: loss is against each variant's own baseline and does not compare the "
+            "models themselves; ties go to the model with more parameters."
+        )
+    speedy = scenario.objective in {Objective.FASTEST, Objective.HIGHEST_THROUGHPUT}
+    if speedy and chosen is not None and chosen.latency.tpot is None:
+        found.append("No speed is known here: candidates are ordered by the weight bytes read per token.")
+    doubted = sum(assessment.evidence.doubted.values()) if assessment.evidence else 0
+    if doubted:
+        found.append(
+            f"{doubted} doubted profiles on {setting.device.name if setting.device else 'it'} were left out."
+        )
+    if chosen is not None and position is not None:
+        found += _warnings_of(assessment, chosen, position)
+    return tuple(found)
+
+
+def _warnings_of(assessment: Assessment, chosen: Candidate, position: int) -> list[str]:
+    """Return the warnings that concern the chosen candidate alone."""
+    setting, found = assessment.setting, list[str]()
+    for judgement in assessment.judgements:
+        if judgement.verdict[position] != CODE[Verdict.LIKELY] or not isinstance(
+            judgement.constraint, (LossLimit, LatencyLimit, ThroughputFloor)
+        ):
+            continue
+        detail = detail_of(assessment, judgement, position)
+        found.append(f"Only likely: {judgement.asked}" + (f"; {detail}." if detail else "."))
+    if chosen.loss is None:
+        found.append(f"Its loss is not known; {UNMEASURED}.")
+    if chosen.memory.devices < setting.devices:
+        found.append(
+            f"Tensor parallelism uses {chosen.memory.devices} of {setting.devices} devices: the heads do not divide further."
+        )
+    if not chosen.fetchable:
+        found.append("Known from a publication only: its files are not held here.")
+    figures = (chosen.memory.total, chosen.latency.ttft, chosen.latency.tpot)
+    if any(figure and figure.note and "stale" in figure.note for figure in figures):
+        found.append("Some of its evidence is stale.")
+    if any(figure and figure.note and "synthetic weights" in figure.note for figure in figures):
+        found.append("Its speed was measured on synthetic weights.")
+    return found
