@@ -1,0 +1,269 @@
+"""Which model and which hardware the clauses of a query mean together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, TypeVar
+
+from planner.choose.language.amounts import contradiction, pointing_at, refuse_bound, whole
+from planner.choose.language.clauses import (
+    AnyHardware,
+    AnyModel,
+    Clause,
+    CountStated,
+    DeviceNamed,
+    FamilyNamed,
+    MemoryStated,
+    MemoryWord,
+    ModelNamed,
+    ProcessorNamed,
+    Quantity,
+    SizeNamed,
+)
+from planner.choose.language.text import Source
+from planner.choose.language.vocabulary import NameKind, Vocabulary
+from planner.domain.constraint import Direction
+from planner.domain.device import Device, DeviceKind
+from planner.domain.naming import is_within_family
+from planner.domain.scenario import Hardware, ModelSelector, SelectorKind
+from planner.domain.units import parse_bytes
+from planner.errors import InvalidQuery
+
+C = TypeVar("C", bound=Clause)
+
+_SAME_MEMORY: Final = 0.08
+"""A card's memory is sold as 24 GB or 24 GiB; the two differ by 7.4 %."""
+_KIND_OF_WORD: Final[Mapping[MemoryWord | None, DeviceKind]] = {
+    MemoryWord.VRAM: DeviceKind.GPU,
+    MemoryWord.GPU: DeviceKind.GPU,
+    MemoryWord.RAM: DeviceKind.CPU,
+    MemoryWord.BOARD: DeviceKind.BOARD,
+}
+
+
+def _of(clauses: Sequence[Clause], kind: type[C]) -> list[C]:
+    return [clause for clause in clauses if isinstance(clause, kind)]
+
+
+def _both(source: Source, what: str, one: Clause, other: Clause) -> InvalidQuery:
+    """Return the contradiction of two clauses in whichever order they were written."""
+    first, second = sorted((one, other), key=lambda clause: clause.start)
+    return contradiction(source, what, first, second)
+
+
+def select_model(source: Source, clauses: Sequence[Clause], vocabulary: Vocabulary) -> ModelSelector | None:
+    """Return the models meant, None when the query does not say. Raises InvalidQuery on a contradiction."""
+    named, families, sizes = _of(clauses, ModelNamed), _of(clauses, FamilyNamed), _of(clauses, SizeNamed)
+    anything = _of(clauses, AnyModel)
+    said: list[Clause] = sorted([*named, *families, *sizes], key=lambda clause: clause.start)
+    if anything:
+        if said:
+            raise contradiction(
+                source, "model", *sorted((said[0], anything[0]), key=lambda clause: clause.start)
+            )
+        return ModelSelector()
+    for other in named[1:]:
+        if other.model_id != named[0].model_id:
+            raise contradiction(source, "model", named[0], other)
+    for family in families[1:]:
+        if family.family != families[0].family:
+            raise contradiction(source, "family", families[0], family)
+    size = _size(source, sizes)
+    if named:
+        _require_family(source, named[0], families, vocabulary)
+        return _one_model(source, named[0], sizes, size, vocabulary)
+    if families:
+        selector = ModelSelector(kind=SelectorKind.FAMILY, value=families[0].family, size_billions=size)
+        if size is not None:
+            _require_size(source, selector, sizes[-1], vocabulary)
+        return selector
+    return None if size is None else ModelSelector(kind=SelectorKind.SIZE, size_billions=size)
+
+
+def _size(source: Source, sizes: Sequence[SizeNamed]) -> float | None:
+    if not sizes:
+        return None
+    billions = [_billions(source, clause.size) for clause in sizes]
+    for clause, value in zip(sizes, billions, strict=True):
+        if value != billions[0]:
+            raise contradiction(source, "model size", sizes[0], clause)
+    return billions[0]
+
+
+def _billions(source: Source, size: Quantity) -> float:
+    if size.bound is not None:
+        raise source.error(
+            "a size class is one size, not a bound; to bound what the model costs, limit memory or the size on disk",
+            size.start,
+            size.end,
+            expected=("`13B`", "`24GB`", "`under 10GB on disk`"),
+        )
+    value = float(size.number * Decimal(size.unit))
+    with pointing_at(source, size):
+        ModelSelector(kind=SelectorKind.SIZE, size_billions=value)
+    return value
+
+
+def _one_model(
+    source: Source,
+    named: ModelNamed,
+    sizes: Sequence[SizeNamed],
+    size: float | None,
+    vocabulary: Vocabulary,
+) -> ModelSelector:
+    model = vocabulary.model(named.model_id)
+    if model is not None and size is not None:
+        asked = ModelSelector(kind=SelectorKind.SIZE, size_billions=size)
+        if not asked.selects(model):
+            # "deepseek r1 7b": the name is a model's and also the beginning of a family that has this size
+            family_name = vocabulary.find(NameKind.FAMILY, source.text[named.start : named.end])
+            if family_name is not None:
+                wider = ModelSelector(kind=SelectorKind.FAMILY, value=family_name, size_billions=size)
+                if any(wider.selects(other) for other in vocabulary.models):
+                    return wider
+            raise contradiction(
+                source, "model size", *sorted((named, sizes[0]), key=lambda clause: clause.start)
+            )
+    return ModelSelector(kind=SelectorKind.MODEL, value=named.model_id)
+
+
+def _require_family(
+    source: Source, named: ModelNamed, families: Sequence[FamilyNamed], vocabulary: Vocabulary
+) -> None:
+    """Raise InvalidQuery when the model is named beside a family it is not of."""
+    model = vocabulary.model(named.model_id)
+    for family in families:
+        if model is not None and not is_within_family(model.family, family.family):
+            raise _both(source, "model", named, family)
+
+
+def _require_size(source: Source, selector: ModelSelector, size: SizeNamed, vocabulary: Vocabulary) -> None:
+    """Raise InvalidQuery when the family is known and none of its models has this size."""
+    family = ModelSelector(kind=SelectorKind.FAMILY, value=selector.value)
+    known = sorted({model.size_billions for model in vocabulary.models if family.selects(model)})
+    if known and not any(selector.selects(model) for model in vocabulary.models):
+        raise source.error(
+            f"family {selector.value} has no {selector.size_billions:g}B model",
+            size.start,
+            size.end,
+            expected=tuple(f"`{value:g}B`" for value in known),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    stated: MemoryStated
+    bytes: int
+
+
+def select_hardware(source: Source, clauses: Sequence[Clause], vocabulary: Vocabulary) -> Hardware | None:
+    """Return the hardware meant, None when the query does not say. Raises InvalidQuery on a contradiction."""
+    devices, memories = _of(clauses, DeviceNamed), _memories(source, clauses)
+    processors, anything = _of(clauses, ProcessorNamed), _of(clauses, AnyHardware)
+    counts = _counts(clauses)
+    said: list[Clause] = [
+        *devices,
+        *(memory.stated for memory in memories),
+        *processors,
+        *_of(clauses, CountStated),
+    ]
+    said.sort(key=lambda clause: clause.start)
+    if anything and said:
+        raise contradiction(
+            source, "hardware", *sorted((said[0], anything[0]), key=lambda clause: clause.start)
+        )
+    if not said:
+        return None
+    for other in devices[1:]:
+        if other.device_id != devices[0].device_id:
+            raise contradiction(source, "device", devices[0], other)
+    for other_memory in memories[1:]:
+        if other_memory.bytes != memories[0].bytes:
+            raise contradiction(source, "device memory", memories[0].stated, other_memory.stated)
+    device = vocabulary.device(devices[0].device_id) if devices else None
+    kind = _kind(source, devices[0] if devices else None, device, processors, memories)
+    return Hardware(
+        device_id=devices[0].device_id if devices else None,
+        count=_count(source, counts),
+        memory_bytes=_memory_bytes(memories, device),
+        kind=kind,
+    )
+
+
+def _memories(source: Source, clauses: Sequence[Clause]) -> list[_Memory]:
+    memories: list[_Memory] = []
+    for clause in _of(clauses, MemoryStated):
+        refuse_bound(source, clause.size, Direction.UP, "device memory is what you have", "24GB")
+        text = f"{clause.size.number:f}{clause.size.unit}"
+        with pointing_at(source, clause.size):
+            memories.append(_Memory(clause, parse_bytes(text, field="hardware.memory", binary=True)))
+    return memories
+
+
+def _memory_bytes(memories: Sequence[_Memory], device: Device | None) -> int | None:
+    """Return the memory to use, None when it only repeats what the named device has."""
+    if not memories:
+        return None
+    stated = memories[0]
+    limited = any(memory.stated.word is MemoryWord.LIMITED for memory in memories)
+    if device is not None and not limited:
+        difference = abs(stated.bytes - device.memory_bytes)
+        if difference <= _SAME_MEMORY * device.memory_bytes:
+            return None
+    return stated.bytes
+
+
+def _counts(clauses: Sequence[Clause]) -> list[Quantity]:
+    return [
+        clause.count
+        for clause in clauses
+        if isinstance(clause, DeviceNamed | MemoryStated | ProcessorNamed | CountStated)
+        and clause.count is not None
+    ]
+
+
+def _count(source: Source, counts: Sequence[Quantity]) -> int:
+    if not counts:
+        return 1
+    for other in counts[1:]:
+        if other.number != counts[0].number:
+            raise contradiction(source, "number of devices", counts[0], other)
+    return whole(source, counts[0], "hardware.count", top=1024)
+
+
+def _kind(
+    source: Source,
+    named: DeviceNamed | None,
+    device: Device | None,
+    processors: Sequence[ProcessorNamed],
+    memories: Sequence[_Memory],
+) -> DeviceKind:
+    """Return the kind of device: the named one's, else the one its words agree on, else a GPU."""
+    words: list[tuple[Clause, DeviceKind]] = [(processor, processor.kind) for processor in processors]
+    words += [
+        (memory.stated, kind)
+        for memory in memories
+        if (kind := _KIND_OF_WORD.get(memory.stated.word)) is not None and not _shares_memory(device)
+    ]
+    words.sort(key=lambda pair: pair[0].start)
+    kind = device.kind if device is not None else words[0][1] if words else DeviceKind.GPU
+    for clause, other in words:
+        if other is kind or (kind is DeviceKind.BOARD and other is DeviceKind.GPU):
+            continue
+        if other is DeviceKind.CPU and isinstance(clause, MemoryStated):
+            raise source.error(
+                "the memory of the machine beside a GPU is not a bound of a scenario",
+                clause.start,
+                clause.end,
+                expected=("the GPU alone", "`cpu with 32GB RAM`"),
+            )
+        first = named if named is not None else words[0][0]
+        raise contradiction(source, "kind of device", first, clause)
+    return kind
+
+
+def _shares_memory(device: Device | None) -> bool:
+    """Return whether the device has one memory only, which may be called RAM and VRAM alike."""
+    return device is not None and device.kind is not DeviceKind.GPU
