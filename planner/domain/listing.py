@@ -68,5 +68,7 @@ class VariantRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A variant in a listing, with its relative loss over all tasks (see `planner.domain.loss.assess`)."""
 
     variant: Variant
+    scheme: str
+    """Name of the variant's scheme, which only its fields say otherwise."""
     loss: Figure | None = None
     profile_count: int = 0

@@ -120,7 +120,7 @@ def page(
         tx,
         statement.where(*_conditions(tx, where)),
         keyset,
-        lambda row: VariantRow(variant=row[0], loss=row[1], profile_count=row[2]),
+        lambda row: VariantRow(variant=row[0], scheme=row[0].scheme.name, loss=row[1], profile_count=row[2]),
         limit=limit,
         cursor=cursor,
     )
