@@ -13,6 +13,7 @@ depends_on = None
 
 TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 TIME = sa.DateTime(timezone=True)
+NUMBER: sa.Double[float] = sa.Double()
 ROW_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -98,13 +99,13 @@ def _create_variants() -> None:
             sa.Column("scheme", TEXT, nullable=False),
             sa.Column("scheme_terms", TEXT, nullable=False),
             sa.Column("nominal_bits", sa.BigInteger(), nullable=False),
-            sa.Column("effective_bits", sa.Double(), nullable=True),
+            sa.Column("effective_bits", NUMBER, nullable=True),
             sa.Column("weight_bytes", sa.BigInteger(), nullable=False),
             sa.Column("file_format", TEXT, nullable=False),
             sa.Column("fetchable", sa.Boolean(), nullable=False),
             sa.Column("created_at", TIME, nullable=True),
             sa.Column("search_text", TEXT, nullable=False),
-            sa.Column("loss", sa.Double(), nullable=True),
+            sa.Column("loss", NUMBER, nullable=True),
             sa.Column("loss_figure", sa.Text(), nullable=True),
             sa.Column("profile_count", sa.BigInteger(), nullable=False),
         ),

@@ -61,7 +61,7 @@ class VariantFilter(
     """Nominal bits: 4 for int4-g128 and for q4_k_m, whatever their scales add."""
     max_bits: int | None = None
     search: str | None = None
-    """Words that must all occur in the name, model or scheme, in any letter case."""
+    """Words that must all occur in the name, model or scheme, in any letter case, or begin the digest (12 digits or more)."""
 
 
 class VariantRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

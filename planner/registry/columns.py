@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
@@ -9,7 +10,7 @@ import msgspec
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import TEXT
 
-from planner.errors import InvalidInput
+from planner.errors import InvalidInput, Unavailable
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ class Document(TypeDecorator[T], Generic[T]):
     def __init__(self, type_: Any) -> None:
         super().__init__()
         self.type_ = type_
-        self._decode = msgspec.json.Decoder[T](type_).decode
+        self._decode: Callable[[str], T] = msgspec.json.Decoder[T](type_).decode
 
     def process_bind_param(self, value: T | None, dialect: Dialect) -> str | None:
         """Return the JSON text of `value`."""
@@ -66,6 +67,14 @@ class Document(TypeDecorator[T], Generic[T]):
         return None if value is None else msgspec.json.encode(value).decode()
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> T | None:
-        """Return the value that the JSON text holds."""
+        """Return the value that the JSON text holds. Raises Unavailable when another version wrote it differently."""
         del dialect
-        return None if value is None else self._decode(value)
+        if value is None:
+            return None
+        try:
+            return self._decode(value)
+        except msgspec.ValidationError as error:
+            name = getattr(self.type_, "__name__", str(self.type_))
+            raise Unavailable(
+                f"the registry holds a {name} that this version cannot read: {error}"
+            ) from error

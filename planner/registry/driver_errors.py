@@ -18,6 +18,8 @@ def translate(error: exc.SQLAlchemyError) -> PlannerError:
     """Return the PlannerError that tells a user what `error` means."""
     original = getattr(error, "orig", None)
     reason = (str(original or error).strip().splitlines() or ["no reason given"])[0]
+    if isinstance(original, PlannerError):
+        return original  # raised while a value was prepared for the driver
     match error:
         case exc.IntegrityError():
             return Conflict(f"contradicts what the registry holds: {reason}")

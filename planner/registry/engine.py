@@ -134,9 +134,11 @@ def _postgresql(url: str) -> Engines:
         address = make_url(url).set(drivername="postgresql+psycopg")
     except (exc.ArgumentError, ValueError) as error:
         raise InvalidInput("database_url", "cannot be read", allowed=_ALLOWED) from error
-    settings = (
+    asked = address.query.get("options", "")
+    options = (
         f"-c timezone=UTC -c statement_timeout={STATEMENT_SECONDS * 1000}"
         f" -c lock_timeout={BUSY_SECONDS * 1000} -c idle_in_transaction_session_timeout=300000"
+        f" {asked if isinstance(asked, str) else ' '.join(asked)}"
     )
     try:
         writer = create_engine(
@@ -145,7 +147,7 @@ def _postgresql(url: str) -> Engines:
                 "connect_timeout": 10,
                 "client_encoding": "utf8",
                 "application_name": "variant-planner",
-                "options": settings,
+                "options": options,
             },
             hide_parameters=True,
             pool_size=POOL_SIZE,

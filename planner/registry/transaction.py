@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, literal, select, update
 
 from planner.registry.driver_errors import translated
 from planner.registry.engine import Engines, insert_or_ignore
@@ -70,7 +70,8 @@ class WriteTransaction(Transaction):
 
     def insert_new(self, table: type[Base], row: dict[str, Any]) -> bool:
         """Insert `row` and return True, or return False when its key is already taken."""
-        return self.connection.execute(insert_or_ignore(self.connection, table).values(row)).rowcount == 1
+        statement = insert_or_ignore(self.connection, table).values(row).returning(literal(1))
+        return self.connection.execute(statement).first() is not None
 
     def finish(self) -> None:
         """Raise the revision if anything that plans depend on has changed. Called once, before the commit."""

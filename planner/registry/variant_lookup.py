@@ -68,12 +68,18 @@ def _one(tx: Transaction, reference: str, condition: ColumnElement[bool]) -> Var
     return rows[0].document if rows else None
 
 
-def _by_prefix(tx: Transaction, reference: str) -> Variant | None:
-    match = _PREFIX.fullmatch(reference.lower())
+def begins_digest(word: str) -> ColumnElement[bool] | None:
+    """Return the condition that a variant's digest begins with `word`, None when it is too short or no digest."""
+    match = _PREFIX.fullmatch(word.lower())
     if match is None:
         return None
     start = f"sha256:{match[1]}"
-    return _one(tx, reference, Variants.id.between(start, start + "g"))
+    return (Variants.id >= start) & (Variants.id < start + "g")
+
+
+def _by_prefix(tx: Transaction, reference: str) -> Variant | None:
+    condition = begins_digest(reference)
+    return None if condition is None else _one(tx, reference, condition)
 
 
 def _by_alias(tx: Transaction, reference: str) -> Variant | None:

@@ -18,13 +18,14 @@ from planner.registry.checks import (
     check_id,
     check_integer,
     check_name,
+    check_search,
     check_time,
 )
 from planner.registry.kinds import REGISTERED, Kind
 from planner.registry.pages import Keyset, fetch
 from planner.registry.tables import Aliases, Evaluations, Profiles, Variants
 from planner.registry.transaction import Transaction, WriteTransaction
-from planner.registry.variant_lookup import get
+from planner.registry.variant_lookup import begins_digest, get
 
 __all__ = ["KIND", "get", "page", "register", "row"]
 
@@ -62,7 +63,7 @@ def row(variant: Variant) -> dict[str, Any]:
         "file_format": variant.file_format.value,
         "fetchable": variant.is_fetchable,
         "created_at": variant.created_at,
-        "search_text": named.search_text((variant.name, variant.model_id, variant.id, *terms)),
+        "search_text": named.search_text((variant.name, variant.model_id, *terms)),
         "document": variant,
     }
 
@@ -127,7 +128,11 @@ def page(
 
 
 def _conditions(tx: Transaction, where: VariantFilter) -> list[ColumnElement[bool]]:
-    conditions = named.matches(Variants.search_text, where.search)
+    conditions: list[ColumnElement[bool]] = []
+    for word in check_search(where.search or ""):
+        text = Variants.search_text.contains(word, autoescape=True)
+        digest = begins_digest(word)
+        conditions.append(text if digest is None else text | digest)
     if where.model is not None:
         conditions.append(Variants.model_id == models.get(tx, where.model).id)
     if where.scheme is not None:
