@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from litestar import Router, get, put
-from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from planner.api.parameters import AliasPage, Cursor, Limit, Name
+from planner.api.parameters import AliasPage, Cursor, Limit, Name, ServiceParameter
 from planner.domain.alias import Alias
 from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.requests import MoveAlias
 from planner.wire.rows import AliasHistory
-from planner.wire.service import Service
 
 
 @get("/aliases", operation_id="listAliases", summary="List aliases", sync_to_thread=True)
-def list_aliases(
-    service: NamedDependency[Service], limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
-) -> AliasPage:
+def list_aliases(service: ServiceParameter, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None) -> AliasPage:
     """Return a page of aliases, by name."""
     return service.aliases(limit=limit, cursor=cursor)
 
@@ -28,7 +24,7 @@ def list_aliases(
     summary="Return an alias and its history",
     sync_to_thread=True,
 )
-def get_alias(service: NamedDependency[Service], name: Name) -> AliasHistory:
+def get_alias(service: ServiceParameter, name: Name) -> AliasHistory:
     """Return an alias with every move it made."""
     return service.alias(name)
 
@@ -39,7 +35,7 @@ def get_alias(service: NamedDependency[Service], name: Name) -> AliasHistory:
     summary="Point an alias at a variant, by compare-and-swap when `expected` is given",
     sync_to_thread=True,
 )
-def move_alias(service: NamedDependency[Service], name: Name, data: JSONBody[MoveAlias]) -> Alias:
+def move_alias(service: ServiceParameter, name: Name, data: JSONBody[MoveAlias]) -> Alias:
     """Move an alias; 409 when it does not point at `expected`."""
     return service.move_alias(name, data.variant, expected=data.expected, actor=data.actor)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 from litestar import Request, Response, Router, post, put, route
@@ -10,10 +11,11 @@ from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, PathParameter
-from litestar.response.streaming import ASGIStreamingResponse
+from litestar.response import Stream
 from litestar.types import Method
 
 from planner.api.errors import PreconditionFailed, TooLarge, WrongBytes, respond
+from planner.api.parameters import ServiceParameter
 from planner.api.ranges import Span, Unsatisfiable, keeps_range, matches, parse_range
 from planner.api.safety import RAW_BODY
 from planner.api.uploading import receive
@@ -50,13 +52,15 @@ def _headers(sha256: str) -> dict[str, str]:
 
 def _stream(
     service: Service, sha256: str, span: Span, *, status: int, headers: dict[str, str], head: bool
-) -> Any:
-    return ASGIStreamingResponse(
-        iterator=iter(()) if head else service.open_artifact(sha256, start=span.start, length=span.length),
+) -> Response[Any]:
+    chunks: Iterator[bytes] = (
+        iter(()) if head else service.open_artifact(sha256, start=span.start, length=span.length)
+    )
+    return Stream(
+        chunks,
         status_code=status,
         headers={**headers, "content-length": str(span.length)},
         media_type="application/octet-stream",
-        is_head_response=head,
     )
 
 
@@ -88,7 +92,9 @@ def _operation_id(_: HTTPRouteHandler, method: Method, __: object) -> str:
     },
     sync_to_thread=True,
 )
-def read_artifact(service: NamedDependency[Service], request: Request[Any, Any, Any], sha256: Digest) -> Any:
+def read_artifact(
+    service: ServiceParameter, request: Request[Any, Any, Any], sha256: Digest
+) -> Response[Any]:
     """Stream a file or a part of it."""
     _check_digest(sha256)
     size = service.artifact_size(sha256)
@@ -124,7 +130,7 @@ def read_artifact(service: NamedDependency[Service], request: Request[Any, Any, 
     request_max_body_size=None,
 )
 async def upload_artifact(
-    service: NamedDependency[Service],
+    service: ServiceParameter,
     request: Request[Any, Any, Any],
     max_artifact_bytes: NamedDependency[int],
     sha256: Digest,
@@ -154,7 +160,7 @@ async def upload_artifact(
     status_code=200,
     sync_to_thread=True,
 )
-def missing_artifacts(service: NamedDependency[Service], data: JSONBody[Digests]) -> Digests:
+def missing_artifacts(service: ServiceParameter, data: JSONBody[Digests]) -> Digests:
     """Return the digests whose bytes are to be uploaded."""
     if len(data.sha256) > MAX_DIGESTS:
         raise InvalidInput(

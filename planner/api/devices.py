@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from litestar import Router, get, put
-from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from planner.api.parameters import Cursor, DevicePage, Limit, Name, Search
+from planner.api.parameters import Cursor, DevicePage, Limit, Name, Search, ServiceParameter
 from planner.domain.device import Device
 from planner.errors import InvalidInput
 from planner.wire.page import DEFAULT_LIMIT
-from planner.wire.service import Service
 
 
 @get("/devices", operation_id="listDevices", summary="List device types", sync_to_thread=True)
 def list_devices(
-    service: NamedDependency[Service],
+    service: ServiceParameter,
     search: Search = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
@@ -30,7 +28,7 @@ def list_devices(
     summary="Return one device type by id, name or alias",
     sync_to_thread=True,
 )
-def get_device(service: NamedDependency[Service], name: Name) -> Device:
+def get_device(service: ServiceParameter, name: Name) -> Device:
     """Return a device type."""
     return service.device(name)
 
@@ -41,7 +39,7 @@ def get_device(service: NamedDependency[Service], name: Name) -> Device:
     summary="Add a device type, or update what is known of it",
     sync_to_thread=True,
 )
-def put_device(service: NamedDependency[Service], name: Name, data: JSONBody[Device]) -> Device:
+def put_device(service: ServiceParameter, name: Name, data: JSONBody[Device]) -> Device:
     """Store a device type under its id."""
     if data.id != name:
         raise InvalidInput("id", f"`{data.id}` is not the id in the path", allowed=name)

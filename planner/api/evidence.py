@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from litestar import Response, Router, get, post
-from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
-from planner.api.parameters import Cursor, EvaluationPage, Limit, ProfilePage, Text
+from planner.api.parameters import Cursor, EvaluationPage, Limit, ProfilePage, ServiceParameter, Text
 from planner.domain.evaluation import Evaluation
 from planner.domain.profile import Profile
 from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.replies import Submission
-from planner.wire.service import Service
 
 _KNOWN = {200: ResponseSpec(Submission, description="It was known already", generate_examples=False)}
 
 
 @get("/profiles", operation_id="listProfiles", summary="List speed and memory evidence", sync_to_thread=True)
 def list_profiles(
-    service: NamedDependency[Service],
+    service: ServiceParameter,
     variant: Text = None,
     device: Text = None,
     limit: Limit = DEFAULT_LIMIT,
@@ -36,7 +34,7 @@ def list_profiles(
     responses=_KNOWN,
     sync_to_thread=True,
 )
-def submit_profile(service: NamedDependency[Service], data: JSONBody[Profile]) -> Response[Submission]:
+def submit_profile(service: ServiceParameter, data: JSONBody[Profile]) -> Response[Submission]:
     """Add a profile; 200 when it was known."""
     submission = service.submit_profile(data)
     return Response(submission, status_code=201 if submission.created else 200)
@@ -44,7 +42,7 @@ def submit_profile(service: NamedDependency[Service], data: JSONBody[Profile]) -
 
 @get("/evaluations", operation_id="listEvaluations", summary="List accuracy evidence", sync_to_thread=True)
 def list_evaluations(
-    service: NamedDependency[Service],
+    service: ServiceParameter,
     variant: Text = None,
     task: Text = None,
     limit: Limit = DEFAULT_LIMIT,
@@ -61,7 +59,7 @@ def list_evaluations(
     responses=_KNOWN,
     sync_to_thread=True,
 )
-def submit_evaluation(service: NamedDependency[Service], data: JSONBody[Evaluation]) -> Response[Submission]:
+def submit_evaluation(service: ServiceParameter, data: JSONBody[Evaluation]) -> Response[Submission]:
     """Add an evaluation; 200 when it was known."""
     submission = service.submit_evaluation(data)
     return Response(submission, status_code=201 if submission.created else 200)

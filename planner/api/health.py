@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from litestar import Response, Router, get
-from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 
+from planner.api.parameters import ServiceParameter
 from planner.wire.replies import Health
-from planner.wire.service import Service
 
 
 @get(
@@ -17,7 +16,7 @@ from planner.wire.service import Service
     responses={503: ResponseSpec(Health, description="A part does not work", generate_examples=False)},
     sync_to_thread=True,
 )
-def get_health(service: NamedDependency[Service]) -> Response[Health]:
+def get_health(service: ServiceParameter) -> Response[Health]:
     """Return the health; 503 when a part does not work."""
     health = service.health()
     return Response(health, status_code=200 if health.ok else 503, headers={"Cache-Control": "no-store"})

@@ -5,20 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 
 from litestar import Response, Router, get, post
-from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, QueryParameter
 
-from planner.api.parameters import Cursor, JobPage, Limit, Name
+from planner.api.parameters import Cursor, JobPage, Limit, Name, ServiceParameter
 from planner.domain.job import Job, JobKind, JobState, Lease
 from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.requests import Completion, FailureReport, Heartbeat, JobRequest, LeaseRequest
-from planner.wire.service import Service
 
 
 @get("/jobs", operation_id="listJobs", summary="List jobs, newest first", sync_to_thread=True)
 def list_jobs(
-    service: NamedDependency[Service],
+    service: ServiceParameter,
     in_state: Annotated[
         JobState | None, QueryParameter(name="state", description="Only jobs in this state.")
     ] = None,
@@ -31,7 +29,7 @@ def list_jobs(
 
 
 @post("/jobs", operation_id="createJob", summary="Queue a job", sync_to_thread=True)
-def create_job(service: NamedDependency[Service], data: JSONBody[JobRequest]) -> Job:
+def create_job(service: ServiceParameter, data: JSONBody[JobRequest]) -> Job:
     """Queue a job for a worker."""
     return service.create_job(data)
 
@@ -42,7 +40,7 @@ def create_job(service: NamedDependency[Service], data: JSONBody[JobRequest]) ->
     summary="Return one job with its attempts",
     sync_to_thread=True,
 )
-def get_job(service: NamedDependency[Service], job_id: Name) -> Job:
+def get_job(service: ServiceParameter, job_id: Name) -> Job:
     """Return a job."""
     return service.job(job_id)
 
@@ -56,7 +54,7 @@ def get_job(service: NamedDependency[Service], job_id: Name) -> Job:
     responses={204: ResponseSpec(None, description="No job for this worker")},
     sync_to_thread=True,
 )
-def lease_job(service: NamedDependency[Service], data: JSONBody[LeaseRequest]) -> Response[Lease | None]:
+def lease_job(service: ServiceParameter, data: JSONBody[LeaseRequest]) -> Response[Lease | None]:
     """Lease a job."""
     lease = service.lease(worker=data.worker, capabilities=frozenset(data.capabilities), kinds=data.kinds)
     return Response(lease, status_code=204 if lease is None else 200)
@@ -69,7 +67,7 @@ def lease_job(service: NamedDependency[Service], data: JSONBody[LeaseRequest]) -
     status_code=200,
     sync_to_thread=True,
 )
-def heartbeat_job(service: NamedDependency[Service], job_id: Name, data: JSONBody[Heartbeat]) -> Job:
+def heartbeat_job(service: ServiceParameter, job_id: Name, data: JSONBody[Heartbeat]) -> Job:
     """Extend a lease."""
     return service.heartbeat(job_id, token=data.token, progress=data.progress, message=data.message)
 
@@ -81,7 +79,7 @@ def heartbeat_job(service: NamedDependency[Service], job_id: Name, data: JSONBod
     status_code=200,
     sync_to_thread=True,
 )
-def complete_job(service: NamedDependency[Service], job_id: Name, data: JSONBody[Completion]) -> Job:
+def complete_job(service: ServiceParameter, job_id: Name, data: JSONBody[Completion]) -> Job:
     """End a job with its result."""
     return service.complete(job_id, token=data.token, result=data.result)
 
@@ -94,7 +92,7 @@ def complete_job(service: NamedDependency[Service], job_id: Name, data: JSONBody
     status_code=200,
     sync_to_thread=True,
 )
-def fail_job(service: NamedDependency[Service], job_id: Name, data: JSONBody[FailureReport]) -> Job:
+def fail_job(service: ServiceParameter, job_id: Name, data: JSONBody[FailureReport]) -> Job:
     """End an attempt without a result."""
     return service.fail(job_id, token=data.token, failure=data.failure)
 
@@ -106,7 +104,7 @@ def fail_job(service: NamedDependency[Service], job_id: Name, data: JSONBody[Fai
     status_code=200,
     sync_to_thread=True,
 )
-def cancel_job(service: NamedDependency[Service], job_id: Name) -> Job:
+def cancel_job(service: ServiceParameter, job_id: Name) -> Job:
     """Cancel a job that is not final."""
     return service.cancel(job_id)
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from litestar import Router, get
-from litestar.di import NamedDependency
 
-from planner.api.parameters import Cursor, Limit, ModelPage, Name, Search, Text
+from planner.api.parameters import Cursor, Limit, ModelPage, Name, Search, ServiceParameter, Text
 from planner.domain.model import Model
 from planner.wire.page import DEFAULT_LIMIT
-from planner.wire.service import Service
 
 
 @get("/models", operation_id="listModels", summary="List base models", sync_to_thread=True)
 def list_models(
-    service: NamedDependency[Service],
+    service: ServiceParameter,
     search: Search = None,
     family: Text = None,
     limit: Limit = DEFAULT_LIMIT,
@@ -29,7 +27,7 @@ def list_models(
     summary="Return one base model by id, name or hub id",
     sync_to_thread=True,
 )
-def get_model(service: NamedDependency[Service], name: Name) -> Model:
+def get_model(service: ServiceParameter, name: Name) -> Model:
     """Return a base model."""
     return service.model(name.strip("/"))
 

@@ -72,9 +72,23 @@ class StructSchemas(OpenAPISchemaPlugin):
             field_definition, required=sorted(required), property_fields=fields
         )
         schema.description = inspect.cleandoc(kind.__doc__ or "") or None
+        if config.omit_defaults:
+            _say_what_absence_means(schema, kind)
         if config.forbid_unknown_fields:
             schema.additional_properties = False
         return schema
+
+
+def _say_what_absence_means(schema: Schema, kind: type[msgspec.Struct]) -> None:
+    """Replace defaults, which generated clients take for values that are always there, by words."""
+    for field in msgspec.structs.fields(kind):
+        described = (schema.properties or {})[field.encode_name]
+        default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        if default is None or default is msgspec.NODEFAULT:
+            continue
+        described.description = f"Absent means `{msgspec.json.encode(default).decode()}`."
+        if isinstance(described, Schema):
+            described.default = None
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:

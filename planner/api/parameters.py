@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar.params import BodyKwarg, PathParameter, QueryParameter
+from litestar.di import NamedDependency
+from litestar.params import BodyKwarg, PathParameter, QueryParameter, SkipValidation
 
 from planner.domain.alias import Alias
 from planner.domain.device import Device
@@ -15,9 +16,13 @@ from planner.domain.model import Model
 from planner.domain.profile import Profile
 from planner.wire.page import MAX_LIMIT
 from planner.wire.rows import PlanRow
+from planner.wire.service import Service
 
 MAX_TEXT = 2000
 """Longest text accepted in a query parameter, in characters."""
+
+ServiceParameter = NamedDependency[SkipValidation[Service]]
+"""The use cases. Litestar would otherwise check the protocol's every method for every request."""
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Most items in the page.")]
 Cursor = Annotated[
@@ -76,6 +81,7 @@ __all__ = [
     "ProfilePage",
     "Query",
     "Search",
+    "ServiceParameter",
     "Text",
     "VariantName",
     "VariantPage",

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from litestar import Router, get, post
-from litestar.di import NamedDependency
 
-from planner.api.parameters import Cursor, Limit, Name, PlanPage, VariantName
+from planner.api.parameters import Cursor, Limit, Name, PlanPage, ServiceParameter, VariantName
 from planner.domain.outcome import Plan
 from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.replies import Replay, Why
-from planner.wire.service import Service
 
 
 @get("/plans", operation_id="listPlans", summary="List stored plans, newest first", sync_to_thread=True)
-def list_plans(
-    service: NamedDependency[Service], limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
-) -> PlanPage:
+def list_plans(service: ServiceParameter, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None) -> PlanPage:
     """Return a page of plans without their evidence."""
     return service.plans(limit=limit, cursor=cursor)
 
 
 @get("/plans/{plan_id:str}", operation_id="getPlan", summary="Return a stored plan", sync_to_thread=True)
-def get_plan(service: NamedDependency[Service], plan_id: Name) -> Plan:
+def get_plan(service: ServiceParameter, plan_id: Name) -> Plan:
     """Return a plan as it was answered."""
     return service.plan(plan_id)
 
@@ -33,7 +29,7 @@ def get_plan(service: NamedDependency[Service], plan_id: Name) -> Plan:
     status_code=200,
     sync_to_thread=True,
 )
-def replay_plan(service: NamedDependency[Service], plan_id: Name) -> Replay:
+def replay_plan(service: ServiceParameter, plan_id: Name) -> Replay:
     """Replay a plan."""
     return service.replay(plan_id)
 
@@ -44,7 +40,7 @@ def replay_plan(service: NamedDependency[Service], plan_id: Name) -> Replay:
     summary="Say why a variant is, or is not, the answer of a plan",
     sync_to_thread=True,
 )
-def why_for_plan(service: NamedDependency[Service], plan_id: Name, name: VariantName) -> Why:
+def why_for_plan(service: ServiceParameter, plan_id: Name, name: VariantName) -> Why:
     """Explain `variant` for a stored plan."""
     return service.why(name, plan_id=plan_id)
 

@@ -6,17 +6,15 @@ from dataclasses import dataclass
 
 import msgspec
 from litestar import Router, get, post
-from litestar.di import NamedDependency
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, Reference, RequestBody, Schema
 from litestar.params import RawBody
 
 from planner.api.decoding import decode
-from planner.api.parameters import Query, VariantName
+from planner.api.parameters import Query, ServiceParameter, VariantName
 from planner.domain.outcome import Plan
 from planner.domain.scenario import Preset, Scenario
 from planner.wire.replies import Understanding, Why
 from planner.wire.requests import Question
-from planner.wire.service import Service
 
 
 @dataclass
@@ -57,7 +55,7 @@ class QuestionOperation(Operation):
     description="The answer is stored as a plan. 200 also when nothing satisfies the question: `result.outcome` tells.",
     sync_to_thread=True,
 )
-def recommend_by_query(service: NamedDependency[Service], question: Query) -> Plan:
+def recommend_by_query(service: ServiceParameter, question: Query) -> Plan:
     """Answer `q`."""
     return service.recommend(query=question)
 
@@ -71,7 +69,7 @@ def recommend_by_query(service: NamedDependency[Service], question: Query) -> Pl
     status_code=200,
     sync_to_thread=True,
 )
-def recommend(service: NamedDependency[Service], body: RawBody) -> Plan:
+def recommend(service: ServiceParameter, body: RawBody) -> Plan:
     """Answer a Question or a Scenario, told apart by the field `query`."""
     document = decode(body, dict[str, msgspec.Raw])
     if "query" in document:
@@ -85,7 +83,7 @@ def recommend(service: NamedDependency[Service], body: RawBody) -> Plan:
     summary="Show how a question in words is read, without answering it",
     sync_to_thread=True,
 )
-def understand(service: NamedDependency[Service], question: Query) -> Understanding:
+def understand(service: ServiceParameter, question: Query) -> Understanding:
     """Return the scenario that `q` means."""
     return service.understand(question)
 
@@ -96,13 +94,13 @@ def understand(service: NamedDependency[Service], question: Query) -> Understand
     summary="Say why a variant is, or is not, the answer to a question in words",
     sync_to_thread=True,
 )
-def why_for_query(service: NamedDependency[Service], question: Query, name: VariantName) -> Why:
+def why_for_query(service: ServiceParameter, question: Query, name: VariantName) -> Why:
     """Explain `variant` for `q`."""
     return service.why(name, query=question)
 
 
 @get("/presets", operation_id="listPresets", summary="List the named scenarios", sync_to_thread=True)
-def list_presets(service: NamedDependency[Service]) -> tuple[Preset, ...]:
+def list_presets(service: ServiceParameter) -> tuple[Preset, ...]:
     """Return every preset."""
     return service.presets()
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from litestar import Response, Router, get, post
-from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, QueryParameter
 
-from planner.api.parameters import MAX_TEXT, Cursor, Limit, Name, Search, VariantPage
+from planner.api.parameters import MAX_TEXT, Cursor, Limit, Name, Search, ServiceParameter, VariantPage
 from planner.domain.listing import VariantFilter, VariantSort
 from planner.domain.units import MAX_BYTES
 from planner.domain.variant import FileFormat, Variant
@@ -17,7 +16,6 @@ from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.problem import MEDIA_TYPE, Problem
 from planner.wire.replies import Registration
 from planner.wire.requests import Manifest
-from planner.wire.service import Service
 
 Bits = Annotated[
     int | None,
@@ -28,7 +26,7 @@ Bits = Annotated[
 @get("/variants", operation_id="listVariants", summary="List, filter and sort variants", sync_to_thread=True)
 def list_variants(
     *,
-    service: NamedDependency[Service],
+    service: ServiceParameter,
     model: Annotated[str | None, QueryParameter(max_length=MAX_TEXT, description="Model id or name.")] = None,
     scheme: Annotated[
         str | None,
@@ -66,7 +64,7 @@ def list_variants(
     summary="Return one variant by id, unique prefix of it, name, `model/name` or alias",
     sync_to_thread=True,
 )
-def get_variant(service: NamedDependency[Service], name: Name) -> Variant:
+def get_variant(service: ServiceParameter, name: Name) -> Variant:
     """Return a variant with its files and provenance."""
     return service.variant(name.strip("/"))
 
@@ -87,7 +85,7 @@ def get_variant(service: NamedDependency[Service], name: Name) -> Variant:
     },
     sync_to_thread=True,
 )
-def register_variant(service: NamedDependency[Service], data: JSONBody[Manifest]) -> Response[Registration]:
+def register_variant(service: ServiceParameter, data: JSONBody[Manifest]) -> Response[Registration]:
     """Register a manifest."""
     registration = service.register_manifest(data)
     changed = registration.created and not registration.dry_run

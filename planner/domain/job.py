@@ -97,7 +97,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     failure: Failure | None = None
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A unit of work for a worker. `spec` is validated by the worker's recipe or measurement structs."""
 
     id: str

@@ -80,13 +80,13 @@ class Answers(Opened):
             raise InvalidInput("query", "give a plan or a query", allowed="exactly one of the two")
         if plan_id is not None:
             stored = self.plan(plan_id)
-            scenario, index = stored.scenario, self.snapshots.as_of(stored.revision)
+            scenario, index, now = stored.scenario, self.snapshots.as_of(stored.revision), stored.as_of
         else:
             index = self.snapshots.current()
-            scenario = parse(query or "", index.vocabulary)
+            scenario, now = parse(query or "", index.vocabulary), self.now()
         with self.registry.read() as tx:
             variant_id = variants.get(tx, variant).id
-        return _why(variant_id, *why(scenario, index, variant_id))
+        return _why(variant_id, *why(scenario, index, variant_id, now=now))
 
 
 def _why(variant_id: str, candidate: Candidate | None, elimination: Elimination | None) -> Why:
