@@ -6,7 +6,7 @@ import numpy as np
 
 from planner.choose.categories import category_reason
 from planner.choose.feasible import CONTEXT, MEMORY, METRICS, MODEL, Assessment, Judgement
-from planner.choose.losses import VERDICTS, as_loss_verdict
+from planner.choose.losses import VERDICTS
 from planner.domain.constraint import (
     DiskLimit,
     FormatFilter,
@@ -19,7 +19,7 @@ from planner.domain.constraint import (
     ThroughputFloor,
 )
 from planner.domain.figure import Basis, Figure, Interval, exact
-from planner.domain.loss import LossBasis, items_to_settle
+from planner.domain.loss import LossBasis, items_to_settle, verdict
 from planner.domain.outcome import Candidate, Check, LatencyAnswer, LossAnswer, MemoryEstimate, Verdict
 from planner.domain.units import Unit, format_bytes
 from planner.estimate.calibration import CENTRAL
@@ -89,25 +89,22 @@ def _loss_answer(assessment: Assessment, position: int) -> LossAnswer | None:
     answer = assessment.losses.answers[int(assessment.rows[position])]
     if answer is None:
         return None
-    verdict, more = None, None
-    if assessment.limit is not None:
-        limit = assessment.limit
-        code = assessment.losses.verdicts(limit.limit, confidence=limit.confidence)[assessment.rows[position]]
-        verdict = as_loss_verdict(int(code))
-        more = _more_items(answer, limit, VERDICTS[int(code)])
+    limit = assessment.limit
+    said = verdict(answer.figure, limit.limit, confidence=limit.confidence) if limit else None
+    more = _more_items(answer, limit, Verdict(said.value)) if limit and said else None
     return LossAnswer(
         figure=answer.figure,
         kind=answer.kind,
         tasks=answer.tasks,
         metric=answer.metric,
         items=answer.items,
-        verdict=verdict,
+        verdict=said,
         items_to_settle=more,
     )
 
 
-def _more_items(answer: LossBasis, limit: LossLimit, verdict: Verdict) -> int | None:
-    if answer.items is None or verdict not in {Verdict.LIKELY, Verdict.UNLIKELY}:
+def _more_items(answer: LossBasis, limit: LossLimit, said: Verdict) -> int | None:
+    if answer.items is None or said not in {Verdict.LIKELY, Verdict.UNLIKELY}:
         return None
     return items_to_settle(answer.figure, limit.limit, answer.items, confidence=limit.confidence)
 
@@ -166,21 +163,21 @@ def unknown_speed(assessment: Assessment, constraint: LatencyLimit | ThroughputF
 
 def detail_of(assessment: Assessment, judgement: Judgement, position: int) -> str | None:
     """Return what a reader should know beside verdict and figure."""
-    verdict = VERDICTS[int(judgement.verdict[position])]
+    said = VERDICTS[int(judgement.verdict[position])]
     constraint = judgement.constraint
     row = int(assessment.rows[position])
     match constraint:
         case LossLimit():
-            return _loss_detail(assessment, constraint, row, verdict)
+            return _loss_detail(assessment, constraint, row, said)
         case LatencyLimit() | ThroughputFloor():
-            if verdict is Verdict.UNKNOWN:
+            if said is Verdict.UNKNOWN:
                 return unknown_speed(assessment, constraint)
             figure = figure_of(assessment, judgement, position)
             return figure.note if figure else None
         case DiskLimit():
             return None if assessment.index.fetchable[row] else "weights alone: the files are not held here"
         case RuntimeFilter() | FormatFilter() | SchemeFilter() | LicenseFilter():
-            return category_reason(assessment.index, constraint, row, verdict)
+            return category_reason(assessment.index, constraint, row, said)
         case None if judgement.key == CONTEXT:
             longest = float(assessment.columns.max_context[position])
             return (
@@ -188,10 +185,10 @@ def detail_of(assessment: Assessment, judgement: Judgement, position: int) -> st
             )
         case None:
             capacity = assessment.setting.capacity
-            return f"of {format_bytes(capacity.value)} usable; {capacity.note}" if capacity else None
+            return f"of {format_bytes(capacity.value)} usable" if capacity else None
 
 
-def _loss_detail(assessment: Assessment, limit: LossLimit, row: int, verdict: Verdict) -> str | None:
+def _loss_detail(assessment: Assessment, limit: LossLimit, row: int, said: Verdict) -> str | None:
     answer = assessment.index.losses(limit.kind, limit.task).answers[row]
     if answer is None:
         return UNMEASURED
@@ -200,7 +197,7 @@ def _loss_detail(assessment: Assessment, limit: LossLimit, row: int, verdict: Ve
     parts = [f"{answer.metric} on {', '.join(answer.tasks[:4])}" + (" …" if len(answer.tasks) > 4 else "")]
     if answer.figure.interval is None:
         parts.append("its interval is not known")
-    more = _more_items(answer, limit, verdict)
+    more = _more_items(answer, limit, said)
     if more:
         parts.append(f"about {more:,} more items would settle it")
     return "; ".join(parts)

@@ -18,7 +18,7 @@ from planner.domain.scenario import Objective
 from planner.domain.units import Unit, format_bytes, format_seconds, format_value
 from planner.estimate.columns import Floats, Integers
 
-MAX_LISTED: Final = 200
+MAX_LISTED: Final = 100
 OBJECTIVE: Final = "objective"
 _MADE_FOR: Final = {
     Objective.MOST_ACCURATE: "the least loss",
@@ -94,10 +94,7 @@ def reasons(assessment: Assessment, chosen: Candidate, *, runner_up: Elimination
 
 def first_failures(assessment: Assessment) -> Integers:
     """Return by position the judgement it fell at first, -1 where it fell at none."""
-    failures = assessment.failures
-    if not len(failures):
-        return np.full(len(assessment.rows), -1, dtype=np.int64)
-    return np.where(failures.any(axis=0), failures.argmax(axis=0), -1)
+    return np.where(assessment.accepted, -1, assessment.failures.argmax(axis=0))
 
 
 def counts(assessment: Assessment, *, chosen: bool) -> Mapping[str, int]:
@@ -118,21 +115,21 @@ def elimination_at(assessment: Assessment, judgement: Judgement, position: int) 
     """Return why a position fell at a judgement."""
     variant = assessment.index.records[int(assessment.rows[position])]
     margin = None if judgement.margin is None else float(judgement.margin[position])
+    figure = figure_of(assessment, judgement, position)
     return Elimination(
         variant_id=variant.id,
         model_id=variant.model_id,
         name=variant.name,
         key=judgement.key,
-        reason=_reason(assessment, judgement, position),
-        figure=figure_of(assessment, judgement, position),
+        reason=_reason(assessment, judgement, position, figure),
+        figure=figure,
         margin=margin if margin is not None and np.isfinite(margin) else None,
     )
 
 
-def _reason(assessment: Assessment, judgement: Judgement, position: int) -> str:
+def _reason(assessment: Assessment, judgement: Judgement, position: int, figure: Figure | None) -> str:
     verdict = VERDICTS[int(judgement.verdict[position])]
     constraint = judgement.constraint
-    figure = figure_of(assessment, judgement, position)
     match constraint:
         case LossLimit() if figure is None:
             return UNMEASURED

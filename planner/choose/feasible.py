@@ -90,38 +90,29 @@ class Assessment:
     losses: Losses
     """Of all rows of the index, for the first loss limit, or relative loss over all tasks."""
     limit: LossLimit | None
+    loss: Floats
+    """Loss of each position, NaN unknown."""
+    failures: Booleans
+    """One row per judgement, one column per position: True where it is not accepted."""
     accepted: Booleans
-
-    @property
-    def failures(self) -> Booleans:
-        """One row per judgement, one column per position: True where it is not accepted."""
-        if not self.judgements:
-            return np.zeros((0, len(self.rows)), dtype=np.bool_)
-        return np.stack([~judgement.accepted for judgement in self.judgements])
-
-    @property
-    def loss(self) -> Floats:
-        """Loss of each position, NaN unknown."""
-        return self.losses.value[self.rows]
-
-    @property
-    def tier(self) -> Integers:
-        """0 when everything is certified or met; likely speed adds 1, likely loss 2, so certified loss comes first."""
-        likely = CODE[Verdict.LIKELY]
-        tier = np.zeros(len(self.rows), dtype=np.int64)
-        for kinds, weight in (((LatencyLimit, ThroughputFloor), 1), ((LossLimit,), 2)):
-            some = np.zeros(len(self.rows), dtype=np.bool_)
-            for judgement in self.judgements:
-                if isinstance(judgement.constraint, kinds):
-                    some |= judgement.verdict == likely
-            tier += weight * some
-        return tier
+    tier: Integers
+    """0 when everything is certified or met; likely speed adds 1, likely loss 2, so certified loss comes first."""
 
     @property
     def step_bytes(self) -> Floats:
         """Weight bytes one device reads per decode step: what orders speed where no device is named."""
         concurrency = np.float64(self.setting.scenario.workload.concurrency)
         return weight_bytes_read(self.columns, np.asarray(concurrency)) / self.terms.degree
+
+
+def _tiers(judgements: list[Judgement], count: int) -> Integers:
+    speed, loss = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
+    for judgement in judgements:
+        if isinstance(judgement.constraint, (LatencyLimit, ThroughputFloor)):
+            speed |= judgement.verdict == CODE[Verdict.LIKELY]
+        elif isinstance(judgement.constraint, LossLimit):
+            loss |= judgement.verdict == CODE[Verdict.LIKELY]
+    return speed + 2 * loss
 
 
 def _code(verdict: Verdict) -> int:
@@ -178,7 +169,7 @@ def _judge_disk(index: Index, limit: DiskLimit, rows: Integers) -> Judgement:
 
 def _judge_loss(index: Index, limit: LossLimit, rows: Integers) -> Judgement:
     losses = index.losses(limit.kind, limit.task)
-    verdict = losses.verdicts(limit.limit, confidence=limit.confidence)[rows]
+    verdict = losses.verdicts(limit.limit, confidence=limit.confidence, rows=rows)
     if limit.certified_only:
         verdict = np.where(verdict == _code(Verdict.LIKELY), _code(Verdict.UNLIKELY), verdict)
     value = losses.value[rows]
@@ -201,16 +192,11 @@ def judge_speed(speed: Speed, limit: float) -> Integers:
     rank, flags = speed.rank, speed.flags
     firm = (rank <= Basis.IMPORTED.rank) & (flags & EXACT > 0) & (flags & STALE == 0)
     below = speed.value <= limit
-    return np.select(
-        [
-            rank < 0,
-            firm & below & (np.isnan(speed.hi) | (speed.hi <= limit)),
-            (speed.lo > limit) | (firm & ~below & np.isnan(speed.lo)),
-            below,
-        ],
-        [_code(Verdict.UNKNOWN), _code(Verdict.MET), _code(Verdict.VIOLATED), _code(Verdict.LIKELY)],
-        default=_code(Verdict.UNLIKELY),
-    ).astype(np.int64)
+    verdict = np.where(below, _code(Verdict.LIKELY), _code(Verdict.UNLIKELY))
+    verdict[(speed.lo > limit) | (firm & ~below & np.isnan(speed.lo))] = _code(Verdict.VIOLATED)
+    verdict[firm & below & (np.isnan(speed.hi) | (speed.hi <= limit))] = _code(Verdict.MET)
+    verdict[rank < 0] = _code(Verdict.UNKNOWN)
+    return verdict
 
 
 def throughput_seconds(floor: ThroughputFloor, concurrency: int) -> float:
@@ -295,12 +281,12 @@ def assess_rows(index: Index, setting: Setting, rows: Integers) -> Assessment:
         judgements += [
             _judge(index, constraint, rows, speeds=speeds, concurrency=scenario.workload.concurrency)
             for constraint in scenario.constraints
-            if isinstance(constraint, kind)
+            if type(constraint) is kind
         ]
     limit = next((c for c in scenario.constraints if isinstance(c, LossLimit)), None)
-    accepted = np.ones(len(rows), dtype=np.bool_)
-    for judgement in judgements:
-        accepted &= judgement.accepted
+    losses = index.losses(limit.kind, limit.task) if limit else index.losses(LossKind.RELATIVE, None)
+    failures = np.stack([~judgement.accepted for judgement in judgements])
+    accepted: Booleans = np.logical_not(np.logical_or.reduce(failures, axis=0))
     return Assessment(
         index=index,
         setting=setting,
@@ -312,9 +298,12 @@ def assess_rows(index: Index, setting: Setting, rows: Integers) -> Assessment:
         total=total,
         speeds=speeds,
         evidence=evidence,
-        losses=index.losses(limit.kind, limit.task) if limit else index.losses(LossKind.RELATIVE, None),
+        losses=losses,
         limit=limit,
+        loss=losses.value[rows],
+        failures=failures,
         accepted=accepted,
+        tier=_tiers(judgements, len(rows)),
     )
 
 

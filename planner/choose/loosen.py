@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -72,12 +72,14 @@ def _loosen_loss(scenario: Scenario, limit: LossLimit, values: Floats, upper: Fl
             yield _bound(scenario, limit, loose, relative_change(new, limit.limit))
     if limit.certified_only and bool((values <= limit.limit).any()):
         loose = msgspec.structs.replace(limit, certified_only=False)
-        yield _bound(scenario, limit, loose, None)
+        yield replace(_bound(scenario, limit, loose, None), key=f"{limit.key}:certified")
     if not len(values[~np.isnan(values)]):
         yield _bound(scenario, limit, None, None)
 
 
-def _loosen_latency(scenario: Scenario, limit: LatencyLimit, values: Floats) -> Iterator[Change]:
+def _loosen_latency(
+    scenario: Scenario, limit: LatencyLimit, values: Floats, *, placed: bool
+) -> Iterator[Change]:
     known = values[~np.isnan(values)]
     if len(known):
         needed = float(known.min())
@@ -86,7 +88,7 @@ def _loosen_latency(scenario: Scenario, limit: LatencyLimit, values: Floats) -> 
             loose = msgspec.structs.replace(limit, limit=new)
             yield _bound(scenario, limit, loose, relative_change(new, limit.limit))
         return
-    if limit.quantile not in {"mean", "p50"}:
+    if placed and limit.quantile not in {"mean", "p50"}:
         yield _bound(scenario, limit, msgspec.structs.replace(limit, quantile="p50"), None)
     yield _bound(scenario, limit, None, None)
 
@@ -191,7 +193,9 @@ def loosen(assessment: Assessment, judgement: Judgement, at: Integers) -> Iterat
             upper = losses.bounds(constraint.confidence)[1][assessment.rows[at]]
             yield from _loosen_loss(scenario, constraint, values, upper)
         case LatencyLimit():
-            yield from _loosen_latency(scenario, constraint, values)
+            yield from _loosen_latency(
+                scenario, constraint, values, placed=assessment.setting.device is not None
+            )
         case ThroughputFloor():
             yield from _loosen_throughput(scenario, constraint, values)
         case DiskLimit():

@@ -15,7 +15,7 @@ import numpy as np
 
 from planner.domain.evaluation import Evaluation
 from planner.domain.figure import Basis, Figure, Interval
-from planner.domain.loss import LossBasis, LossKind, LossVerdict, assess
+from planner.domain.loss import LossBasis, LossKind, assess
 from planner.domain.model import Model
 from planner.domain.outcome import Verdict
 from planner.domain.scheme import NumberFormat
@@ -78,20 +78,15 @@ class Losses:
         factor = _NORMAL.inv_cdf(confidence) / self.deviations
         return self.value - (self.value - self.lo) * factor, self.value + (self.hi - self.value) * factor
 
-    def verdicts(self, limit: float, *, confidence: float) -> Integers:
-        """Return verdict codes on "loss <= limit", as `planner.domain.loss.verdict` does."""
+    def verdicts(self, limit: float, *, confidence: float, rows: Integers) -> Integers:
+        """Return verdict codes of `rows` on "loss <= limit", as `planner.domain.loss.verdict` does."""
         lower, upper = self.bounds(confidence)
-        with np.errstate(invalid="ignore"):
-            return np.select(
-                [np.isnan(self.value), upper <= limit, lower > limit, self.value <= limit],
-                [
-                    CODE[Verdict.UNKNOWN],
-                    CODE[Verdict.CERTIFIED],
-                    CODE[Verdict.VIOLATED],
-                    CODE[Verdict.LIKELY],
-                ],
-                default=CODE[Verdict.UNLIKELY],
-            ).astype(np.int64)
+        value = self.value[rows]
+        verdict = np.where(value <= limit, CODE[Verdict.LIKELY], CODE[Verdict.UNLIKELY])
+        verdict[lower[rows] > limit] = CODE[Verdict.VIOLATED]
+        verdict[upper[rows] <= limit] = CODE[Verdict.CERTIFIED]
+        verdict[np.isnan(value)] = CODE[Verdict.UNKNOWN]
+        return verdict
 
 
 def loss_columns(
@@ -119,8 +114,3 @@ def loss_columns(
             lo[row], hi[row] = interval.lo, interval.hi
             deviations[row] = _NORMAL.inv_cdf((1 + interval.confidence) / 2)
     return Losses(answers, value, lo, hi, deviations)
-
-
-def as_loss_verdict(code: int) -> LossVerdict:
-    """Return the loss verdict of a code."""
-    return LossVerdict(VERDICTS[code].value)

@@ -113,8 +113,8 @@ def _by_model(everything: Assessment) -> Change | None:
         if selector.kind is SelectorKind.SIZE
         else msgspec.structs.replace(selector, size_billions=None)
     )
-    accepted = np.unique(index.model[everything.rows[everything.accepted]])
-    models = [index.model_list[number] for number in accepted.tolist()]
+    accepted: Integers = np.unique(index.model[everything.rows[everything.accepted]])
+    models = [index.model_list[int(number)] for number in accepted]
     sizes = {model.size_billions for model in models if wider.selects(model)}
     smaller = [size for size in sizes if size < asked]
     if not sizes:
@@ -147,26 +147,27 @@ def _single_changes(assessment: Assessment, everything: Assessment) -> Iterator[
     yield from (change for change in found if change is not None)
 
 
-def _joint_change(assessment: Assessment, position: int) -> Change | None:
-    """Return all constraints that one position fails, loosened together; None when one of them cannot be."""
+def _joint_changes(assessment: Assessment, position: int) -> Iterator[Change]:
+    """Yield all constraints that one position fails, loosened together: each by its least change, then by its last."""
     at = np.array([position], dtype=np.int64)
-    failing = [
-        j for j, failed in zip(assessment.judgements, assessment.failures[:, position], strict=True) if failed
-    ]
-    changes = [next(loosen(assessment, judgement, at), None) for judgement in failing]
-    known = [change for change in changes if change is not None]
-    if len(known) < len(changes):
-        return None
-    scenario, merged = assessment.setting.scenario, assessment.setting.scenario
-    for judgement, change in zip(failing, known, strict=True):
-        merged = _merged(scenario, merged, judgement, change)
-    return Change(
-        key="+".join(change.key for change in known),
-        before="; ".join(change.before for change in known),
-        after="; ".join(change.after for change in known),
-        amount=None,
-        scenario=merged,
-    )
+    failed = assessment.failures[:, position]
+    failing = [judgement for judgement, fails in zip(assessment.judgements, failed, strict=True) if fails]
+    ways = [list(loosen(assessment, judgement, at)) for judgement in failing]
+    if not all(ways):
+        return
+    scenario = assessment.setting.scenario
+    for which in (0, -1):
+        chosen = [changes[which] for changes in ways]
+        merged = scenario
+        for judgement, change in zip(failing, chosen, strict=True):
+            merged = _merged(scenario, merged, judgement, change)
+        yield Change(
+            key="+".join(change.key for change in chosen),
+            before="; ".join(change.before for change in chosen),
+            after="; ".join(change.after for change in chosen),
+            amount=None,
+            scenario=merged,
+        )
 
 
 def _merged(original: Scenario, merged: Scenario, judgement: Judgement, change: Change) -> Scenario:
@@ -201,15 +202,19 @@ def relaxations(assessment: Assessment, everything: Assessment) -> tuple[Relaxat
     `everything` is the assessment of all rows of the index. Without a single one, the smallest joint one that is found.
     """
     index, setting = assessment.index, assessment.setting
-    found = [verified(index, setting, change) for change in _single_changes(assessment, everything)]
-    single = [relaxation for relaxation in found if relaxation is not None]
+    single: dict[str, Relaxation] = {}
+    for change in _single_changes(assessment, everything):
+        # Of several ways to loosen one constraint the first that works is the least.
+        relaxation = None if change.key in single else verified(index, setting, change)
+        if relaxation is not None:
+            single[change.key] = relaxation
     if single or not len(assessment.rows):
-        return tuple(sorted(single, key=_by_size))
+        return tuple(sorted(single.values(), key=_by_size))
     for position in nearest(assessment)[:NEAREST_TRIED].tolist():
-        change = _joint_change(assessment, position)
-        joint = verified(index, setting, change) if change else None
-        if joint is not None:
-            return (joint,)
+        for change in _joint_changes(assessment, position):
+            joint = verified(index, setting, change)
+            if joint is not None:
+                return (joint,)
     return ()
 
 

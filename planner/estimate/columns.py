@@ -30,6 +30,8 @@ _CODE: Final = {number_format: code for code, number_format in enumerate(FORMATS
 class Columns:
     """Facts of n variants. Sizes are elements unless the name says bytes; unbounded facts are infinite."""
 
+    shape: Integers
+    """Code of the architecture; equal codes are equal shapes."""
     hidden: Floats
     layers: Floats
     sliding_layers: Floats
@@ -150,11 +152,12 @@ def columns_of(rows: Iterable[tuple[Architecture, Figure, Scheme, int]]) -> Colu
     for architecture, weights, scheme, runtime in rows:
         facts = known.get(architecture)
         if facts is None:
-            facts = known[architecture] = _architecture_facts(architecture)
+            facts = known[architecture] = {**_architecture_facts(architecture), "shape": len(known)}
         values = {**facts, **_scheme_facts(facts, weights, scheme), "runtime": runtime}
         table.append([values[name] for name in names])
     matrix = np.array(table, dtype=np.float64).reshape(len(table), len(names)).T
     kinds = {
+        "shape": np.int64,
         "heads": np.int64,
         "kv_heads": np.int64,
         "compute": np.int64,
@@ -184,17 +187,23 @@ def parallel_degree(columns: Columns, devices: int) -> Integers:
     degree = np.ones(len(columns), dtype=np.int64)
     if devices == 1:
         return degree
-    keys, inverse = np.unique(
-        np.stack([columns.heads, np.where(columns.latent, 0, columns.kv_heads)]), axis=1, return_inverse=True
-    )
-    best = np.ones(keys.shape[1], dtype=np.int64)
-    for position, (heads, kv_heads) in enumerate(keys.T.tolist()):
-        for candidate in range(min(devices, heads), 1, -1):
-            splits = kv_heads == 0 or kv_heads % candidate == 0 or candidate % kv_heads == 0
-            if heads % candidate == 0 and splits:
-                best[position] = candidate
-                break
-    return best[inverse.reshape(-1)]
+    shapes = int(columns.shape.max(initial=-1)) + 1
+    heads, kv_heads = np.ones(shapes, dtype=np.int64), np.ones(shapes, dtype=np.int64)
+    heads[columns.shape] = columns.heads
+    kv_heads[columns.shape] = np.where(columns.latent, 0, columns.kv_heads)
+    best = [
+        _degree(own, own_kv, devices) for own, own_kv in zip(heads.tolist(), kv_heads.tolist(), strict=True)
+    ]
+    return np.array(best, dtype=np.int64)[columns.shape]
+
+
+def _degree(heads: int, kv_heads: int, devices: int) -> int:
+    """Return the degree for a number of heads and KV heads, which are 0 where they do not matter."""
+    for degree in range(min(devices, heads), 1, -1):
+        splits = kv_heads == 0 or kv_heads % degree == 0 or degree % kv_heads == 0
+        if heads % degree == 0 and splits:
+            return degree
+    return 1
 
 
 __all__ = [
