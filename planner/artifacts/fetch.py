@@ -302,30 +302,32 @@ class _Fetch:
         self._report(artifacts, here)
         stalls = 0
         while here < artifact.size:
-            start, reason = here, f"the source ended after {here} of {artifact.size} bytes"
-            try:
-                for chunk in self._source.read(artifact, here):
-                    self._check_stop(artifact)
-                    here += len(chunk)
-                    if here > artifact.size:
-                        return ""
-                    hasher.update(chunk)
-                    with disk_errors(f"receiving {artifact.path}"):
-                        write_all(descriptor, chunk)
-                    self._count(fetched=len(chunk))
-                    self._report(artifacts, here)
-            except Unavailable as error:
-                if "reason" in error.details:
-                    raise  # the disk, not the source
-                reason = error.message
+            start, trouble = here, [f"the source ended after {here} of {artifact.size} bytes"]
+            for chunk in self._chunks(artifact, here, trouble):
+                self._check_stop(artifact)
+                here += len(chunk)
+                if here > artifact.size:
+                    return ""
+                hasher.update(chunk)
+                with disk_errors(f"receiving {artifact.path}"):
+                    write_all(descriptor, chunk)
+                self._count(fetched=len(chunk))
+                self._report(artifacts, here)
             stalls = 0 if here > start else stalls + 1
             if here < artifact.size and (stalls >= MAX_STALLS or self._stop.wait(_FIRST_PAUSE_S * 2**stalls)):
-                raise Unavailable(f"{artifact.path}: {reason}", path=artifact.path)
+                raise Unavailable(f"{artifact.path}: {trouble[-1]}", path=artifact.path)
         return hasher.hexdigest()
+
+    def _chunks(self, artifact: Artifact, start: int, trouble: list[str]) -> Iterator[bytes]:
+        """Yield the source's bytes; a source out of reach ends them and leaves its reason in `trouble`."""
+        try:
+            yield from self._source.read(artifact, start)
+        except Unavailable as error:
+            trouble.append(error.message)
 
     def _check_stop(self, artifact: Artifact) -> None:
         if self._stop.is_set():
-            raise Unavailable(f"{artifact.path}: stopped because another file failed", reason="stopped")
+            raise Unavailable(f"{artifact.path}: stopped because another file failed")
 
     # -- after ----------------------------------------------------------------------------------------------------
 

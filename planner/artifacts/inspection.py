@@ -128,7 +128,7 @@ def _inspect_safetensors(files: Mapping[str, Path]) -> Inspection:
     if config is None:
         warnings.append("no config.json: the architecture is unknown")
     else:
-        architecture = _architecture(config, _CONFIG)
+        architecture = _architecture(config, _CONFIG, warnings)
         if declared is None:
             require_declaration(weights, _CONFIG)
     weights, tied = _tie(weights, architecture)
@@ -196,8 +196,12 @@ def _inspect_gguf(files: Mapping[str, Path]) -> Inspection:
     first = headers[0]
     weights = gguf_facts.gguf_weights(tuple(tensors.values()))
     config = gguf_facts.gguf_config(first, frozenset(tensors), labels[0])
-    architecture = None if config is None else _architecture(config, labels[0])
-    warnings = [] if architecture else ["layers differ in shape: the architecture is left unknown"]
+    warnings: list[str] = []
+    architecture = None
+    if config is None:
+        warnings.append("layers differ in shape: the architecture is left unknown")
+    else:
+        architecture = _architecture(config, labels[0], warnings)
     finding = find_scheme(weights, None, label=gguf_facts.gguf_label(first, weights, labels[0]))
     inspection = _summary(
         weights,
@@ -221,11 +225,17 @@ def _inspect_gguf(files: Mapping[str, Path]) -> Inspection:
 # -- both ---------------------------------------------------------------------------------------------------------
 
 
-def _architecture(config: Mapping[str, Any], label: str) -> Architecture:
+def _architecture(config: Mapping[str, Any], label: str, warnings: list[str]) -> Architecture | None:
+    """Return the architecture; None, with a warning, for networks that are described in other words than ours."""
     try:
         return architecture_from_config(config)
     except InvalidInput as error:
         field, problem = str(error.details["field"]), str(error.details["problem"])
+        if problem == "is missing":
+            warnings.append(
+                f"{label}: {field.removeprefix('config.')} is missing: the architecture is unknown"
+            )
+            return None
         raise InvalidFile(
             label, field.removeprefix("config."), problem, allowed=error.details.get("allowed")
         ) from error

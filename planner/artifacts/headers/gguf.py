@@ -239,7 +239,7 @@ def _place(
         end = start + info.offset + info.nbytes
         expected = -(-(info.offset + info.nbytes) // alignment) * alignment
         placed.append(msgspec.structs.replace(info, offset=start + info.offset))
-    if size < end:
+    if infos and size < end:
         raise InvalidFile(label, "", f"is truncated: {size} bytes instead of {end}")
     if infos and size > start + expected:
         raise InvalidFile(

@@ -203,6 +203,6 @@ def _scaled(tensor: StoredTensor, tensors: TensorMap) -> Found | None:
         format=number,
         group_size=math.ceil(columns / width) if grouped else None,
         symmetric=f"{name}_zero_point" not in tensors,
-        scale_bits=32 if scale.dtype == "F32" else 16,
+        scale_bits=32 if grouped and scale.dtype == "F32" else 16,
     )
     return _weight(tensor, parts, Layout.SCALED, precision), parts

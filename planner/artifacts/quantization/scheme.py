@@ -55,7 +55,8 @@ def find_scheme(
     if mixed:
         parts = ", ".join(f"{share:.1%} {name}" for name, share in shares.items())
         warnings = (f"mixed precision in the linear layers, by parameters: {parts}",)
-    if any(w.container == "I8" and w.precision and w.precision.format.bits < 8 for w in quantized):
+    small = [w for w in quantized if w.precision and w.precision.bits < 8]
+    if small and sum(w.nbytes for w in small) >= sum(w.parameters for w in small):
         warnings += (f"{weight.format.value} values are stored one per byte: the files are as large as int8",)
     method = (declared.algorithm if declared else None) if quantized else None
     return Finding(

@@ -101,6 +101,10 @@ def torchao_weight(subclass: Subclass, tensors: TensorMap) -> tuple[Weight, list
             f"describes tensors that are missing: {', '.join(missing)[:200] or 'qdata'}",
         )
     precision, parameters, columns = _facts(subclass, data)
+    if precision.group_size is not None and any(
+        p.name.endswith("_scale") and p.dtype == "F32" for p in parts
+    ):
+        precision = msgspec.structs.replace(precision, scale_bits=32)
     activation, scaling = _activation(subclass, precision)
     weight = Weight(
         name=subclass.name,

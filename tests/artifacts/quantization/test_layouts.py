@@ -36,7 +36,8 @@ MXFP4 = compressed(quantizer(4, "float", group_size=32), format="mxfp4-pack-quan
 MXFP8 = compressed(quantizer(8, "float", group_size=32), format="mxfp8-quantized")
 KV = {"num_bits": 8, "type": "float", "symmetric": True, "strategy": "tensor", "dynamic": False}
 
-CASES: list[tuple[str, Any, dict[str, Any], str, NumberFormat, int | None, str | None]] = [
+Case = tuple[str, Any, dict[str, Any], str, NumberFormat, int | None, str | None]
+CASES: list[Case] = [
     ("gptq", writers.gptq(), GPTQ, "int4-g64", NumberFormat.INT4, 64, "gptq"),
     ("gptq-8", writers.gptq(8, 32), {**GPTQ, "bits": 8, "group_size": 32}, "int8-g32", NumberFormat.INT8, 32, "gptq"),
     ("gptq-3", writers.gptq(3, 32), {**GPTQ, "bits": 3, "group_size": 32}, "int3-g32", NumberFormat.INT3, 32, "gptq"),
@@ -63,10 +64,9 @@ CASES: list[tuple[str, Any, dict[str, Any], str, NumberFormat, int | None, str |
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("case", "linear", "quantization", "name", "number", "group", "method"), CASES, ids=[c[0] for c in CASES]
-)
-def test_every_method_is_read_exactly(tmp_path, case, linear, quantization, name, number, group, method):
+@pytest.mark.parametrize("case", CASES, ids=[case[0] for case in CASES])
+def test_every_method_is_read_exactly(tmp_path: Path, case: Case):
+    _, linear, quantization, name, number, group, method = case
     tensors = llama(linear)
     found = inspect(write(tmp_path, tensors, config(quantization)))
     assert found.scheme.name == name
@@ -167,7 +167,9 @@ def test_mixed_precision_is_named_and_shown(tmp_path: Path):
         (writers.bnb_8bit, None, "is missing, but .* bitsandbytes 8-bit"),
     ],
 )  # fmt: skip
-def test_a_configuration_that_contradicts_the_tensors_is_refused(tmp_path, linear, quantization, message):
+def test_a_configuration_that_contradicts_the_tensors_is_refused(
+    tmp_path: Path, linear: Any, quantization: dict[str, Any] | None, message: str
+):
     with pytest.raises(InvalidFile, match=message) as caught:
         inspect(write(tmp_path, llama(linear), config(quantization)))
     assert caught.value.details["path"] == "config.json"
