@@ -16,6 +16,8 @@ from planner.choose.language.vocabulary import NameKind, Vocabulary
 from planner.errors import InvalidQuery
 
 _WORD: Final = re.compile(r"[a-z0-9_.\-/#]*[a-z0-9_#]|[^\s,;。，；、]")
+_JOINED: Final = re.compile(r"[a-z0-9.]")
+_DECIMAL_COMMA: Final = re.compile(r"([0-9]+),([0-9]{1,2})(?![0-9])")
 _CHINESE: Final = re.compile(r"[\u4e00-\u9fff]+")
 _LITERAL: Final = re.compile(r"(?:[a-z0-9]|\\?[ ./_\-]|[\u4e00-\u9fff]){2,}")
 _LONGEST_SUGGESTION: Final = 48
@@ -41,6 +43,8 @@ def diagnose(source: Source, vocabulary: Vocabulary, failure: Failure) -> Invali
     expected = _expected(failure)
     if failure.position >= len(source.text):
         start, end = failure.previous or (0, 1)
+        while start > 0 and _JOINED.match(source.text, start - 1):
+            start -= 1
         return source.error(
             f"the query ends after `{source.text[start:end]}`, which needs more",
             start,
@@ -48,7 +52,7 @@ def diagnose(source: Source, vocabulary: Vocabulary, failure: Failure) -> Invali
             expected=expected,
         )
     start, end = word_at(source.text, failure.position, failure.previous)
-    suggestion = None
+    suggestion = _decimal_point(source.text, failure)
     if not failure.understood:
         wanted = None if failure.complete else failure.wanted
         start, end, suggestion = _suggest(source.text, start, end, _candidates(vocabulary, wanted))
@@ -59,6 +63,12 @@ def diagnose(source: Source, vocabulary: Vocabulary, failure: Failure) -> Invali
     else:
         problem = f"`{word}` is not understood"
     return source.error(problem, start, end, expected=expected, suggestion=suggestion)
+
+
+def _decimal_point(text: str, failure: Failure) -> str | None:
+    """Return "0.5" where a decimal comma was written: "0,5"."""
+    match = _DECIMAL_COMMA.match(text, failure.previous[0]) if failure.previous else None
+    return f"{match[1]}.{match[2]}" if match and match.end(1) == failure.position else None
 
 
 def _expected(failure: Failure) -> tuple[str, ...]:
@@ -76,25 +86,31 @@ def _rank(terminal: str) -> int:
 def word_at(text: str, position: int, previous: tuple[int, int] | None) -> tuple[int, int]:
     """Return the whole word around `position`, with a number that stands directly before it: "24gx"."""
     start = position
-    if previous is not None and previous[1] == position and text[previous[0] : position].isascii():
+    touching = previous is not None and previous[1] == position and text[position].isalnum()
+    if previous is not None and touching and text[previous[0] : position].isascii():
         start = previous[0]
     match = _CHINESE.match(text, position) or _WORD.match(text, position)
     return start, match.end() if match else position + 1
 
 
-def nearest(word: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate most like `word`, None when none is near; ties go to the first in the alphabet."""
-    matcher = SequenceMatcher(a="", b=word, autojunk=False)
+def _spaced(name: str) -> str:
+    """Return a name with every separator as a space, so that spelling habits do not count as mistakes."""
+    return name.replace("-", " ").replace("_", " ")
+
+
+def nearest(word: str, candidates: Iterable[str]) -> tuple[float, str] | None:
+    """Return the candidate most like `word` with its likeness, None when none is near; ties go to the alphabet."""
+    matcher = SequenceMatcher(a="", b=_spaced(word), autojunk=False)
     best: tuple[float, str] | None = None
     for candidate in candidates:
-        matcher.set_seq1(candidate)
+        matcher.set_seq1(_spaced(candidate))
         floor = max(_NEAR, best[0] if best else 0)
         if matcher.real_quick_ratio() < floor or matcher.quick_ratio() < floor:
             continue
         ratio = matcher.ratio()
         if ratio >= floor and (best is None or ratio > best[0] or candidate < best[1]):
             best = (ratio, candidate)
-    return best[1] if best else None
+    return best
 
 
 def _suggest(text: str, start: int, end: int, candidates: tuple[str, ...]) -> tuple[int, int, str | None]:
@@ -104,11 +120,13 @@ def _suggest(text: str, start: int, end: int, candidates: tuple[str, ...]) -> tu
         if len(ends) == 4 or text[ends[-1] : end + match.start()].strip(" "):
             break
         ends.append(end + match.end())
-    for stop in reversed(ends):
+    best: tuple[float, int, str] | None = None
+    for stop in ends:
         phrase = text[start:stop]
-        if len(phrase) <= _LONGEST_SUGGESTION and (found := nearest(phrase, candidates)):
-            return start, stop, found
-    return start, end, None
+        found = nearest(phrase, candidates) if len(phrase) <= _LONGEST_SUGGESTION else None
+        if found is not None and (best is None or found[0] > best[0]):
+            best = (found[0], stop, found[1])
+    return (start, end, None) if best is None else (start, best[1], best[2])
 
 
 def _candidates(vocabulary: Vocabulary, wanted: tuple[str, ...] | None) -> tuple[str, ...]:

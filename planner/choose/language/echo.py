@@ -116,7 +116,7 @@ def _disk(limit: int) -> str:
 
 def _task(task: str, vocabulary: Vocabulary) -> str:
     known = task_name(task) == task and (
-        is_terminal("TASK", task) or vocabulary.find(NameKind.TASK, task) is not None
+        is_terminal("TASK", task) or vocabulary.find(NameKind.TASK, task) == task
     )
     return task if known else f'"{task}"'
 

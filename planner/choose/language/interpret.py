@@ -17,10 +17,12 @@ from planner.choose.language.clauses import (
     PresetNamed,
     Refused,
     RiskStated,
+    Separator,
     WorkloadPart,
     WorkloadStated,
 )
-from planner.choose.language.limits import Limits, constraint_order, read_limits
+from planner.choose.language.gathered import Limits, constraint_order
+from planner.choose.language.limits import read_limits
 from planner.choose.language.selection import select_hardware, select_model
 from planner.choose.language.text import Source
 from planner.choose.language.vocabulary import Vocabulary
@@ -86,6 +88,9 @@ def _of(clauses: Sequence[Clause], kind: type[C]) -> list[C]:
 
 
 def _refuse(source: Source, clauses: Sequence[Clause]) -> None:
+    """Raise InvalidQuery on a query without content and on clauses that are understood but cannot be answered."""
+    if all(isinstance(clause, Separator) for clause in clauses):
+        raise source.error("nothing is asked for", 0, len(source.text), expected=words.CLAUSES)
     for clause in clauses:
         text = source.original_slice(clause.start, clause.end)
         if isinstance(clause, Refused):

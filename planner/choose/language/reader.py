@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cache
 from typing import Final
 
@@ -34,31 +35,41 @@ class Terminal:
 
     name: str
     pattern: re.Pattern[str]
-    order: int
+    order: tuple[int, int]
     skipped: bool
+
+
+class Order(IntEnum):
+    """Which of two equally long readings is taken."""
+
+    PRIORITY = 0
+    NAME = 1
+    KEYWORD = 2
+    TASK = 3
+    SKIPPED = 4
 
 
 @cache
 def terminals() -> tuple[Terminal, ...]:
-    """Return the terminals by descending priority, then in the order of the grammar, skipped ones last."""
+    """Return the terminals of the grammar that have a pattern, in the order of the grammar."""
     parser = grammar()
     skipped = set(parser.ignore_tokens)
-    known = [
-        terminal
-        for terminal in parser.terminals
-        if terminal.name not in NameKind.__members__ or terminal.name == "TASK"
-    ]
-    ranked = sorted(
-        known, key=lambda terminal: (terminal.name in skipped and not terminal.priority, -terminal.priority)
-    )
     return tuple(
         Terminal(
             name=terminal.name,
             pattern=re.compile(terminal.pattern.to_regexp()),
-            order=order - (len(ranked) + 1 if terminal.priority else 0),
+            order=(
+                Order.PRIORITY
+                if terminal.priority
+                else Order.SKIPPED
+                if terminal.name in skipped
+                else Order.KEYWORD,
+                -terminal.priority,
+            ),
             skipped=terminal.name in skipped,
         )
-        for order, terminal in enumerate(ranked)
+        for terminal in parser.terminals
+        if terminal.name == NameKind.TASK.name or terminal.name not in NameKind.__members__
     )
 
 
@@ -69,10 +80,10 @@ def is_terminal(name: str, text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One way to read the text at a place. Smaller `order` is preferred at equal length; names are at 0."""
+    """One way to read the text at a place. Of equally long ones, the smaller `order` is preferred."""
 
     end: int
-    order: int
+    order: tuple[int, int]
     terminal: str
     skipped: bool = False
     values: tuple[str, ...] = ()
@@ -87,7 +98,8 @@ def readings(text: str, position: int, vocabulary: Vocabulary) -> list[Reading]:
             found.append(Reading(match.end(), terminal.order, terminal.name, skipped=terminal.skipped))
     for name in vocabulary.matches(text, position):
         family = name.kind is NameKind.FAMILY and _FAMILY_FOLLOWS.match(text, name.end) is not None
-        order = 0 if family else 1 + name.kind
+        rank = Order.TASK if name.kind is NameKind.TASK else Order.NAME
+        order = (rank, -1 if family else name.kind + name.plural)
         found.append(Reading(name.end, order, name.kind.name, values=name.values))
     found.sort(key=lambda reading: (-reading.end, reading.order))
     return found

@@ -108,6 +108,13 @@ def _quantities(parts: Sequence[Part]) -> list[Quantity]:
     return [part for part in parts if isinstance(part, Quantity)]
 
 
+def _amount(parts: Sequence[Part]) -> Quantity:
+    """Return the first quantity, bounded by a comparator that stands apart from it: "max loss 1%", "1% loss max"."""
+    quantity = next(part for part in parts if isinstance(part, Quantity))
+    bound = next((part for part in parts if isinstance(part, Direction)), None)
+    return quantity if quantity.bound is not None else replace(quantity, bound=bound)
+
+
 def _task(parts: Sequence[Part]) -> str | None:
     tasks = [part.task for part in parts if isinstance(part, TaskNamed)]
     tasks += [words.task(_text(part)) for part in parts if isinstance(part, Token) and part.type == "TASK"]
@@ -144,9 +151,7 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
     limit = comparator
 
     def bounded(self, parts: Parts) -> Quantity:
-        (quantity,) = _quantities(parts)
-        bounds = [part for part in parts if isinstance(part, Direction)]
-        return replace(quantity, bound=bounds[0] if bounds else quantity.bound)
+        return _amount(parts)
 
     def _united(self, parts: Sequence[Part], unit: str) -> Quantity:
         (quantity,) = _quantities(parts)
@@ -173,7 +178,7 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
         return replace(
             quantity,
             number=quantity.number * (1000 if "K" in tokens else 1),
-            bound=Direction.UP if "PLUS" in tokens else None,
+            bound=Direction.UP if "PLUS" in tokens else _amount(parts).bound,
         )
 
     def tokens(self, parts: Parts) -> Quantity:
@@ -190,7 +195,7 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
         return FamilyNamed(family=_text(_tokens(parts)["FAMILY"]), at=_span(parts))
 
     def size_named(self, parts: Parts) -> Clause:
-        return SizeNamed(size=_quantities(parts)[0], at=_span(parts))
+        return SizeNamed(size=_amount(parts), at=_span(parts))
 
     def any_model(self, parts: Parts) -> Clause:
         return AnyModel(at=_span(parts))
@@ -213,13 +218,12 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
 
     def memory(self, parts: Parts) -> Clause:
         tokens = _tokens(parts)
-        sizes = [quantity for quantity in _quantities(parts) if quantity.unit]
         counts = [quantity for quantity in _quantities(parts) if not quantity.unit]
         if "COUNT_WORD" in tokens:
             counts.append(self.number([tokens["COUNT_WORD"]]))
         named = [MemoryWord(name) for name in tokens if name in MemoryWord.__members__]
         return MemoryStated(
-            size=sizes[0],
+            size=_amount([part for part in parts if part not in counts]),
             word=named[0] if named else None,
             count=counts[0] if counts else None,
             at=_span(parts),
@@ -238,7 +242,7 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
         return CountStated(count=Quantity(number=number, at=_span((token,))), at=_span((token,)))
 
     def disk(self, parts: Parts) -> Clause:
-        return DiskStated(size=_quantities(parts)[0], at=_span(parts))
+        return DiskStated(size=_amount(parts), at=_span(parts))
 
     # -- accuracy
 
@@ -252,19 +256,19 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
     def loss(self, parts: Parts) -> Clause:
         kind = _tokens(parts).get("KIND")
         return LossStated(
-            amount=_quantities(parts)[0],
+            amount=_amount(parts),
             kind=None if kind is None else words.loss_kind(_text(kind)),
             task=_task(parts),
             at=_span(parts),
         )
 
     def recovery(self, parts: Parts) -> Clause:
-        return RecoveryStated(amount=_quantities(parts)[0], task=_task(parts), at=_span(parts))
+        return RecoveryStated(amount=_amount(parts), task=_task(parts), at=_span(parts))
 
     def against_baseline(self, parts: Parts) -> Clause:
         tokens = _tokens(parts)
         return AccuracyStated(
-            amount=_quantities(parts)[0],
+            amount=_amount(parts),
             against_baseline="OF_BASELINE" in tokens or "KEEP" in tokens,
             task=_task(parts),
             at=_span(parts),
@@ -274,7 +278,7 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
         return CertifiedOnly(at=_span(parts))
 
     def confidence(self, parts: Parts) -> Clause:
-        return ConfidenceStated(amount=_quantities(parts)[0], at=_span(parts))
+        return ConfidenceStated(amount=_amount(parts), at=_span(parts))
 
     # -- speed and load
 
@@ -284,7 +288,7 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
         named = tokens.get("QUANTILE")
         return LatencyStated(
             metric=metric,
-            limit=_quantities(parts)[0],
+            limit=_amount(parts),
             quantile=None if named is None else words.quantile(_text(named)),
             at=_span(parts),
         )
@@ -296,13 +300,13 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
     def throughput(self, parts: Parts) -> Clause:
         scope = _tokens(parts).get("SCOPE")
         return ThroughputStated(
-            rate=_quantities(parts)[0],
+            rate=_amount(parts),
             scope=None if scope is None else words.scope(_text(scope)),
             at=_span(parts),
         )
 
     def _workload(self, part: WorkloadPart, parts: Sequence[Part]) -> Clause:
-        return WorkloadStated(part=part, amount=_quantities(parts)[0], at=_span(parts))
+        return WorkloadStated(part=part, amount=_amount(parts), at=_span(parts))
 
     def input(self, parts: Parts) -> Clause:
         return self._workload(WorkloadPart.INPUT, parts)
@@ -317,7 +321,7 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
         return self._workload(WorkloadPart.CONCURRENCY, parts)
 
     def bare_number(self, parts: Parts) -> Clause:
-        return BareNumber(number=_quantities(parts)[0], at=_span(parts))
+        return BareNumber(number=_amount(parts), at=_span(parts))
 
     # -- choices
 
@@ -356,7 +360,7 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
         return LicenseNamed(name=name, at=_span(parts))
 
     def risk(self, parts: Parts) -> Clause:
-        return RiskStated(amount=_quantities(parts)[0], at=_span(parts))
+        return RiskStated(amount=_amount(parts), at=_span(parts))
 
     def objective(self, parts: Parts) -> Clause:
         token = _only(parts)

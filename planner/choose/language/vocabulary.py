@@ -36,6 +36,8 @@ class NameRank(IntEnum):
     ID = 0
     NAME = 1
     ALIAS = 2
+    SHORT = 3
+    """What is left of a long name without vendor and bracket: "m3 max" of "Apple M3 Max (40-core GPU)"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Match:
     end: int
     kind: NameKind
     values: tuple[str, ...]
+    plural: bool = False
+    """True when an "s" after the name was taken for a plural: "4090s"."""
 
 
 @dataclass(slots=True)
@@ -63,7 +67,7 @@ class _Node:
     names: list[Name] = field(default_factory=list[Name])
 
 
-_GAP: Final = re.compile(r"[ \-_./:+()]{0,3}")
+_GAP: Final = re.compile(r"[ \-_./:+(),]{0,3}")
 """What may stand between two runs of one name."""
 _EDGE: Final = re.compile(r"(?![a-z0-9])|(?=[x*×] ?\d)")
 """Where a name may end: before anything but a Latin letter or digit, or before a count such as "x2"."""
@@ -134,11 +138,10 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             if child is None:
                 break
             node = child
-            if node.names and (end := _end_of_name(text, run.end(), node.names)) is not None:
-                found += _matches_at(node.names, text[start : run.end()], end)
+            found += _matches_at(node.names, text, start, run.end())
             gap = _GAP.match(text, run.end())
             position = gap.end() if gap else run.end()
-        found.sort(key=lambda match: (-match.end, match.kind))
+        found.sort(key=lambda match: (-match.end, match.plural, match.kind))
         return found
 
     def spellings(self) -> Iterator[str]:
@@ -151,23 +154,30 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             stack += node.children.values()
 
 
-def _end_of_name(text: str, end: int, names: list[Name]) -> int | None:
-    if _EDGE.match(text, end):
-        return end
-    plural = _PLURAL.match(text, end)
-    if plural and any(name.kind is NameKind.DEVICE for name in names):
-        return plural.end()
-    return None
+def _matches_at(names: list[Name], text: str, start: int, end: int) -> Iterator[Match]:
+    """Yield one match per kind of the names whose runs end at `end`.
 
-
-def _matches_at(names: list[Name], written: str, end: int) -> Iterator[Match]:
-    """Yield one match per kind: an exact spelling wins, then the best rank."""
+    A name that is spelled exactly so wins ("MBPP+" over "MBPP"), then the best rank.
+    """
+    if not _EDGE.match(text, end):
+        plural = _PLURAL.match(text, end)
+        devices = _best([name for name in names if name.kind is NameKind.DEVICE])
+        if plural and devices:
+            yield Match(end=plural.end(), kind=NameKind.DEVICE, values=devices, plural=True)
+        return
+    spelled = [name for name in names if text.startswith(fold(name.text), start)]
     for kind in sorted({name.kind for name in names}):
-        same = [name for name in names if name.kind is kind]
-        exact = [name for name in same if fold(name.text) == written]
-        best = min((name.rank for name in exact or same), default=NameRank.ALIAS)
-        values = dict.fromkeys(name.value for name in exact or same if name.rank == best)
-        yield Match(end=end, kind=kind, values=tuple(values))
+        exact = [name for name in spelled if name.kind is kind]
+        longest = max((len(fold(name.text)) for name in exact), default=end - start)
+        chosen = [name for name in exact if len(fold(name.text)) == longest]
+        values = _best(chosen or [name for name in names if name.kind is kind])
+        yield Match(end=max(end, start + longest), kind=kind, values=values)
+
+
+def _best(names: list[Name]) -> tuple[str, ...]:
+    """Return the things that the names of the best rank among `names` stand for."""
+    rank = min((name.rank for name in names), default=None)
+    return tuple(dict.fromkeys(name.value for name in names if name.rank is rank))
 
 
 def _insert(root: _Node, name: Name) -> None:
@@ -195,8 +205,8 @@ def _names(
         yield Name(NameKind.DEVICE, device.id, NameRank.NAME, device.name)
         for alias in device.names():
             yield Name(NameKind.DEVICE, device.id, NameRank.ALIAS, alias)
-            if "(" in alias:  # "apple m3 max (40-core gpu)" is also called by what stands before the bracket
-                yield Name(NameKind.DEVICE, device.id, NameRank.ALIAS, alias.partition("(")[0].strip())
+            for short in _shortened(alias, device.vendor):
+                yield Name(NameKind.DEVICE, device.id, NameRank.SHORT, short)
     for preset in presets:
         yield Name(NameKind.PRESET, preset.id, NameRank.ID, preset.id)
         yield Name(NameKind.PRESET, preset.id, NameRank.NAME, preset.name)
@@ -204,7 +214,15 @@ def _names(
             yield Name(NameKind.PRESET, preset.id, NameRank.ALIAS, alias)
     yield from _family_names(dict.fromkeys(model.family for model in models))
     for task in tasks:
-        yield Name(NameKind.TASK, task, NameRank.ID, task)
+        yield Name(NameKind.TASK, fold(task), NameRank.ID, task)
+
+
+def _shortened(name: str, vendor: str) -> Iterator[str]:
+    """Yield the lower-case `name` without what stands in its bracket, and without the vendor's first word."""
+    before_bracket = name.partition("(")[0].strip()
+    for base in dict.fromkeys((name, before_bracket)):
+        short = base.removeprefix(f"{vendor.partition(' ')[0].lower()} ")
+        yield from (text for text in (base, short) if text and text != name)
 
 
 def _family_names(families: Iterable[str]) -> Iterator[Name]:

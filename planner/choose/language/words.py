@@ -108,6 +108,8 @@ def scheme_word(text: str) -> str:
 
 def joined_scheme(words: tuple[str, ...]) -> str | None:
     """Return the one word two scheme words make together, None when they do not: "int4-awq" for "awq int4"."""
+    said = tuple(word for word in words if word not in {"quantized", "quantised"})
+    words = said if len(words) == 2 and len(said) == 1 else words
     if len(words) == 1:
         return words[0]
     if len(words) != 2:
@@ -144,9 +146,19 @@ def scope(text: str) -> Scope:
     )
 
 
+_TASK_SYNONYMS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("ppl", "困惑度"), "perplexity"),
+    **dict.fromkeys(("mmlu_pro", "mmlu pro"), "mmlu-pro"),
+    **dict.fromkeys(("arc-c", "arc challenge", "arc_challenge"), "arc-challenge"),
+    **dict.fromkeys(("arc-e", "arc easy", "arc_easy"), "arc-easy"),
+    **dict.fromkeys(("wikitext2", "wikitext 2"), "wikitext-2"),
+    "ceval": "c-eval", "math 500": "math-500", "truthfulqa_mc1": "truthfulqa mc1", "lambada_openai": "lambada",
+}  # fmt: skip
+
+
 def task(text: str) -> str:
     """Return the name under which a task of the grammar is looked for among evaluations."""
-    return {"ppl": "perplexity", "困惑度": "perplexity"}.get(text, text.lower())
+    return _TASK_SYNONYMS.get(text, text)
 
 
 def license_name(text: str) -> str:
@@ -184,12 +196,12 @@ CLAUSES: Final = (
 TERMINALS: Final[Mapping[str, str]] = {
     "NUMBER": "a number", "COUNT_WORD": "a number", "PERCENT_OF": "a number", "PERCENT": "`%`", "POINTS": "`points`", "TIME_UNIT": "`ms` or `s`",
     "BYTE_UNIT": "`GB`", "SIZE_UNIT": "`B` (billion parameters)", "RATE": "`tok/s`", "PER_SECOND": "a number", "TOKENS": "`tokens`", "TIMES": "`x` and a device",
-    "K": "`k` (thousand tokens)", "MODEL": "a model", "FAMILY": "a family", "DEVICE": "a device", "PRESET": "a preset", "TASK": "a task such as `mmlu`",
-    "LOSS": "`loss`", "KIND": "`relative` or `absolute`", "ACCURACY": "`accuracy`", "RECOVERY": "`recovery`", "OF_BASELINE": "`of the baseline`",
+    "K": "`k` (thousand tokens)", "SCHEME": "a scheme such as `int4`", "FORMAT": "`gguf` or `safetensors`",
+    "TASK": "a task such as `mmlu`", "LOSS": "`loss`", "KIND": "`relative` or `absolute`", "ACCURACY": "`accuracy`", "RECOVERY": "`recovery`", "OF_BASELINE": "`of the baseline`",
     "CONFIDENCE": "`confidence`", "RISK": "`risk`", "TTFT": "`TTFT`", "TPOT": "`TPOT`", "ITL": "`ITL`", "E2E": "`latency`",
     "QUANTILE": "a percentile such as `p95`", "AT_MOST": "a comparator such as `≤`", "AT_LEAST": "a comparator such as `≤`",
-    "UNDER": "a comparator such as `≤`", "EQUAL": "a comparator such as `≤`", "OR_LESS": "`or less`", "OR_MORE": "`or more`", "SCHEME": "a scheme such as `int4`",
-    "RUNTIME": "a runtime such as `vllm`", "FORMAT": "`gguf` or `safetensors`", "LICENSE": "a license such as `apache`", "LIMIT": "`limit`",
+    "UNDER": "a comparator such as `≤`", "EQUAL": "a comparator such as `≤`", "OR_LESS": "`or less`", "OR_MORE": "`or more`",
+    "MODEL": "a model", "FAMILY": "a family", "DEVICE": "a device", "PRESET": "a preset", "RUNTIME": "a runtime such as `vllm`", "LICENSE": "a license such as `apache`", "LIMIT": "`limit`",
     "GPU": "`gpu`", "CPU": "`cpu`", "BOARD": "`board`", "VRAM": "`VRAM`", "RAM": "`RAM`", "DISK": "`on disk`", "INPUT": "`input`", "IN": "`in`", "OUTPUT": "`out`",
     "CONTEXT": "`context`", "USERS": "`users`", "CONCURRENCY": "`concurrency`", "THROUGHPUT": "`throughput`", "QUOTED": 'a name in `"`', "OR": "`or`",
     "SCHEME_KEY": "`scheme`", "RUNTIME_KEY": "`runtime`", "FORMAT_KEY": "`format`", "LICENSE_KEY": "`license`", "PLUS": "`+`", "EXCLUDED": "`excluded scheme`",
