@@ -181,11 +181,9 @@ def _objective_reason(assessment: Assessment, values: Floats, position: int, cho
         case _ if own == other and not np.isinf(own):
             return f"ties with {best} on {_MADE_FOR[scenario.objective]}, which wins by {_tie(assessment, position, chosen)}"
         case _ if np.isinf(own):
-            return (
-                "its loss is not known"
-                if scenario.objective is Objective.MOST_ACCURATE
-                else "its speed is not known"
-            )
+            what = "loss" if scenario.objective is Objective.MOST_ACCURATE else "speed"
+            also = f", nor that of {best}, which wins by {_tie(assessment, position, chosen)}"
+            return f"its {what} is not known" + (also if np.isinf(other) else "")
         case Objective.MOST_ACCURATE:
             unit = (
                 Unit.RATIO
@@ -212,6 +210,8 @@ def _tie(assessment: Assessment, position: int, chosen: int) -> str:
     loss = np.nan_to_num(assessment.loss[[position, chosen]], nan=np.inf)
     if loss[0] != loss[1]:
         return "losing less"
+    if accurate and np.isinf(loss[0]) and index.bits[own] != index.bits[other]:
+        return "keeping more bits"
     if assessment.total.value[position] != assessment.total.value[chosen]:
         return "needing less memory"
     return "its files being held" if index.fetchable[own] != index.fetchable[other] else "its id"

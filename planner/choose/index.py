@@ -240,8 +240,10 @@ class Index:
         ]
         if len(called) == 1:
             return called[0]
-        names = [_long_name(self.records[row]) for row in called] or [_long_name(v) for v in self.records]
-        raise NotFound("variant", name, nearest=_nearest(name, names))
+        nearest = tuple(_long_name(self.records[row]) for row in called[:3])
+        raise NotFound(
+            "variant", name, nearest=nearest or _nearest(name, (_long_name(v) for v in self.records))
+        )
 
 
 def _long_name(variant: Variant) -> str:

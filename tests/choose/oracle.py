@@ -22,7 +22,7 @@ from planner.domain.constraint import (
 )
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
-from planner.domain.loss import LossKind, LossVerdict, assess, verdict
+from planner.domain.loss import LossBasis, LossKind, LossVerdict, assess, verdict
 from planner.domain.model import Model
 from planner.domain.profile import Profile
 from planner.domain.scenario import Objective, Scenario
@@ -292,7 +292,9 @@ def answer(scenario: Scenario, records: Records) -> Answer:  # noqa: C901, PLR09
     return Answer(best[1] if best else None, +fell)
 
 
-def _loss(variant: Variant, model: Model, evaluations: list[Evaluation], kind: LossKind, task: str | None):  # type: ignore[no-untyped-def]
+def _loss(
+    variant: Variant, model: Model, evaluations: list[Evaluation], kind: LossKind, task: str | None
+) -> LossBasis | None:
     if is_baseline(variant, model):
         return zero_loss(kind)
     return assess(evaluations, kind=kind, task=task) if evaluations else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from planner.choose.index import Index
 from planner.domain.architecture import Architecture, Experts, LatentAttention
@@ -19,6 +20,8 @@ from planner.domain.units import GIB, Unit
 from planner.domain.variant import Artifact, FileFormat, Variant, manifest_digest
 from planner.domain.workload import Workload
 from planner.estimate.weights import modelled_weight_bytes
+
+T = TypeVar("T")
 
 SCHEMES = {
     "bf16": Scheme(weight=Precision(format=NumberFormat.BF16)),
@@ -169,7 +172,7 @@ def profile(
     """Return a profile with (TTFT, TPOT) seconds at each workload, known as one quantile beside the mean."""
 
     def seconds(value: float) -> Distribution:
-        known = {} if quantile == "mean" else {quantile: value}
+        known: dict[str, Any] = {} if quantile == "mean" else {quantile: value}
         return Distribution(samples=200, mean=value, **known)
 
     memory = MemoryUse(peak_device_bytes=peak_bytes) if peak_bytes else MemoryUse()
@@ -213,11 +216,16 @@ class Records:
 
     def shuffled(self, seed: int) -> Records:
         order = random.Random(seed)
+
+        def mixed(rows: tuple[T, ...]) -> tuple[T, ...]:
+            return tuple(order.sample(rows, len(rows)))
+
         return Records(
-            *(
-                tuple(order.sample(rows, len(rows)))
-                for rows in (self.models, self.variants, self.evaluations, self.profiles, self.devices)
-            )
+            mixed(self.models),
+            mixed(self.variants),
+            mixed(self.evaluations),
+            mixed(self.profiles),
+            mixed(self.devices),
         )
 
 
