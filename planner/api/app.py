@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -35,7 +35,9 @@ from planner.settings import Settings
 from planner.wire.service import Service
 
 THREADS: Final = 16
-"""Handlers that run at once: as many as the registry has connections, and enough for slow uploads besides."""
+"""Handlers that run at once; most of them wait for the database."""
+UPLOAD_THREADS: Final = 8
+"""Uploads that are written at once; more of them wait."""
 MAX_BODY_BYTES: Final = 32 * 1024**2
 """Largest JSON body: an evaluation with some hundred thousand paired documents."""
 MAX_ARTIFACT_BYTES: Final = 2**40
@@ -60,6 +62,7 @@ def create_app(
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         executor = ThreadPoolExecutor(THREADS, thread_name_prefix="handler")
         asyncio.get_running_loop().set_default_executor(executor)
+        app.state.upload_threads = ThreadPoolExecutor(UPLOAD_THREADS, thread_name_prefix="upload")
         app.state.service = service if service is not None else await asyncio.to_thread(_open, settings)
         if freeze:
             gc.collect()
@@ -67,12 +70,17 @@ def create_app(
         try:
             yield
         finally:
+            app.state.upload_threads.shutdown(wait=False, cancel_futures=True)
             if service is None:
                 await asyncio.to_thread(app.state.service.close)
 
     def provide_service(state: State) -> Service:
         opened: Service = state.service
         return opened
+
+    def provide_upload_threads(state: State) -> Executor:
+        threads: Executor = state.upload_threads
+        return threads
 
     built = dashboard.Dashboard(dashboard.find_folder())
     v1 = Router(
@@ -95,6 +103,7 @@ def create_app(
         lifespan=[lifespan],
         dependencies={
             "service": Provide(provide_service, sync_to_thread=False),
+            "upload_threads": Provide(provide_upload_threads, sync_to_thread=False),
             "dashboard": Provide(lambda: built, sync_to_thread=False),
             "max_artifact_bytes": Provide(lambda: max_artifact_bytes, sync_to_thread=False),
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from typing import Annotated, Any, Final
 
 from litestar import Request, Response, Router, post, put, route
@@ -133,6 +134,7 @@ async def upload_artifact(
     service: ServiceParameter,
     request: Request[Any, Any, Any],
     max_artifact_bytes: NamedDependency[int],
+    upload_threads: NamedDependency[Executor],
     sha256: Digest,
 ) -> Response[Upload]:
     """Store a file; 200 when it was there."""
@@ -146,7 +148,12 @@ async def upload_artifact(
         )
     try:
         upload = await receive(
-            service, request.stream(), sha256=sha256, size=announced, limit=max_artifact_bytes
+            service,
+            request.stream(),
+            sha256=sha256,
+            size=announced,
+            limit=max_artifact_bytes,
+            threads=upload_threads,
         )
     except IntegrityFailure as error:
         raise WrongBytes(error.message, **error.details) from error

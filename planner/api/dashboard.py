@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from litestar import Request, Response, Router, get
+from litestar import Request, Response, Router, route
 from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
@@ -59,13 +59,13 @@ def find_folder() -> Path | None:
     return None
 
 
-@get("/", include_in_schema=False, sync_to_thread=False)
+@route("/", http_method=["GET", "HEAD"], include_in_schema=False, sync_to_thread=False)
 def home(dashboard: NamedDependency[Dashboard]) -> Response[bytes]:
     """Return the dashboard's first page."""
     return dashboard.index.response()
 
 
-@get("/{path:path}", include_in_schema=False, sync_to_thread=False)
+@route("/{path:path}", http_method=["GET", "HEAD"], include_in_schema=False, sync_to_thread=False)
 def page(
     dashboard: NamedDependency[Dashboard], request: Request[Any, Any, Any], path: FromPath[str]
 ) -> Response[bytes]:

@@ -1,16 +1,17 @@
 """The bridge from an asynchronous request body to a store that writes synchronously in a thread.
 
 The body is gathered into pieces of about a mebibyte on the event loop while the thread hashes and writes the piece
-before, so that neither waits for the other and memory stays bounded.
+before, so that neither waits for the other and memory stays bounded. Uploads have threads of their own: slow ones make
+each other wait, never the rest of the server.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor
+from functools import partial
 from typing import Final
-
-from litestar.concurrency import sync_to_thread
 
 from planner.api.errors import BadRequest, TooLarge
 from planner.errors import PlannerError
@@ -23,7 +24,13 @@ SILENCE_SECONDS: Final = 60.0
 
 
 async def receive(
-    service: Service, stream: AsyncIterator[bytes], *, sha256: str, size: int | None, limit: int
+    service: Service,
+    stream: AsyncIterator[bytes],
+    *,
+    sha256: str,
+    size: int | None,
+    limit: int,
+    threads: Executor,
 ) -> Upload:
     """Store the request body `stream` under `sha256`.
 
@@ -37,11 +44,11 @@ async def receive(
         nonlocal received
         piece = bytearray()
         try:
-            async with asyncio.timeout(SILENCE_SECONDS):
-                async for chunk in stream:
-                    piece += chunk
-                    if len(piece) >= PIECE_BYTES:
-                        break
+            while len(piece) < PIECE_BYTES:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    piece += await anext(stream)
+        except StopAsyncIteration:
+            pass
         except PlannerError:
             raise
         except Exception as error:
@@ -54,10 +61,10 @@ async def receive(
     def pieces() -> Iterator[bytes]:
         ahead = asyncio.run_coroutine_threadsafe(next_piece(), loop)
         try:
-            while piece := ahead.result(SILENCE_SECONDS * 2):
+            while piece := ahead.result():
                 ahead = asyncio.run_coroutine_threadsafe(next_piece(), loop)
                 yield piece
         finally:
             ahead.cancel()
 
-    return await sync_to_thread(service.upload, pieces(), sha256=sha256, size=size)
+    return await loop.run_in_executor(threads, partial(service.upload, pieces(), sha256=sha256, size=size))

@@ -22,8 +22,11 @@ class Opened:
         self.store = LocalStore(settings.blob_dir)
         self.registry = open_registry(settings.database_url)
         try:
-            with self.registry.write() as tx:
-                catalogue.sync(tx, built_in)
+            with self.registry.read() as tx:
+                current = catalogue.digest(tx) == built_in.digest
+            if not current:
+                with self.registry.write() as tx:
+                    catalogue.sync(tx, built_in)
             self.snapshots = Snapshots(self.registry, built_in.presets)
         except BaseException:
             self.registry.close()

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from planner.api.serve import serve
 from planner.settings import load_settings
-serve(load_settings({}, data_dir=Path(sys.argv[1]), port=0), ready=lambda url: print(url, flush=True))
+serve(load_settings({}, data_dir=Path(sys.argv[1]), port=0), ready=lambda url: print(url, flush=True), grace_seconds=3)
 """
 _ROOT = Path(__file__).resolve().parents[2]
 

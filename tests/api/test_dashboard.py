@@ -42,6 +42,12 @@ def test_every_page_is_index_html(built: Api, path: str) -> None:
     assert answer.headers["cache-control"] == "no-cache"
 
 
+def test_head(built: Api) -> None:
+    answer = built.head("/", headers=PAGE)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-length"] == str(len(built.get("/", headers=PAGE).content))
+
+
 def test_hashed_assets_are_cached_for_ever(built: Api) -> None:
     answer = built.get("/assets/index-abc123.js")
     assert answer.status_code == 200

@@ -168,6 +168,31 @@ def test_stops_gracefully_and_answers_what_it_has(data_dir: Path) -> None:
         assert server.process.stderr.read() == ""
 
 
+def test_stops_although_an_upload_stalls(data_dir: Path) -> None:
+    with running_server(data_dir) as server:
+        connection = half_an_upload(server.url, BIG)
+        wait_for(lambda: bool(staged(data_dir)))
+        server.process.terminate()
+        assert server.process.wait(timeout=20) == 0
+        connection.close()
+    assert staged(data_dir) == []
+
+
+def test_slow_uploads_do_not_hold_up_the_rest(data_dir: Path) -> None:
+    with running_server(data_dir) as server, Client(server.url) as client:
+        bodies = [BIG[: 2 << 20] + bytes([number]) for number in range(24)]
+        connections = [half_an_upload(server.url, body) for body in bodies]
+        start = time.monotonic()
+        for _ in range(5):
+            assert client.recommend(query="7B on 24GB").id
+        assert time.monotonic() - start < 10
+        for connection, body in zip(connections, bodies, strict=True):
+            connection.sendall(body[len(body) // 2 :])
+        for connection in connections:
+            assert connection.recv(100).startswith(b"HTTP/1.1 201")
+            connection.close()
+
+
 def test_a_taken_port_is_an_error_with_a_hint(data_dir: Path) -> None:
     from planner.api.serve import serve
     from planner.settings import load_settings
