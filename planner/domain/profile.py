@@ -65,6 +65,8 @@ class ProfilePoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     workload: Workload
     ttft_seconds: Distribution | None = None
     tpot_seconds: Distribution | None = None
+    itl_seconds: Distribution | None = None
+    """Single gaps between tokens, all requests' together: the tail that TPOT's averages hide."""
     end_to_end_seconds: Distribution | None = None
     output_tokens_per_second: Distribution | None = None
     """Generated tokens per second over all concurrent requests."""

@@ -1,0 +1,71 @@
+"""Running one job by hand: the same runner as the agent's, with a bar, and the result shown or handed in."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from planner.client import Client
+from planner.errors import InvalidInput
+from worker.commands.options import cache_folder
+from worker.commands.show import print_json, progress_bar, show_result, show_submitted
+from worker.failure import JobStopped
+from worker.jobs import Spec
+from worker.runner import Runner
+from worker.server import ServerFiles
+from worker.sources import Resolver
+from worker.submit import submit
+
+
+def execute(
+    spec: Spec,
+    *,
+    title: str,
+    out: Path | None,
+    server: str | None,
+    hand_in: bool,
+    as_json: bool,
+) -> None:
+    """Run the job, print its result, and hand it in when asked. Without `out` the files are not kept.
+
+    Raises InvalidInput when it is to be handed in and no server is named, JobFailed when the job fails.
+    """
+    if hand_in and server is None:
+        raise InvalidInput("submit", "no server is named", allowed="--server URL")
+    with ExitStack() as stack:
+        client = stack.enter_context(Client(server)) if server else None
+        folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="worker-")))
+        stop = stack.enter_context(stop_on_signal())
+        resolver = Resolver(cache=cache_folder(), files=ServerFiles(client) if client else None)
+        with progress_bar(title) as report:
+            try:
+                result = Runner(resolver, stop=stop).run(spec, folder, report=report)
+            except JobStopped:
+                raise KeyboardInterrupt from None
+        submitted = []
+        if hand_in and client is not None:
+            with progress_bar("submit") as report:
+                submitted.append(submit(client, folder, result, report=report))
+        if as_json:
+            print_json(result)
+        else:
+            show_result(result)
+            show_submitted(submitted)
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[threading.Event]:
+    """Give an event that SIGINT and SIGTERM set, so that the child is ended before this process is."""
+    stop = threading.Event()
+    previous = {
+        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,126 @@
+"""`worker run`: a server's jobs, or one job from a file."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import signal
+import sys
+from pathlib import Path
+
+import rich_click as click
+
+from planner.domain.job import JobKind
+from planner.errors import InvalidInput
+from worker.commands.options import cache_folder, json_option
+
+
+@click.command("run")
+@click.option("--server", envvar="PLANNER_SERVER", help="URL of the planner server to work for.")
+@click.option("--once", is_flag=True, help="End after one job, or when there is none.")
+@click.option("--name", default=platform.node() or "worker", show_default=True, help="Name to be known by.")
+@click.option(
+    "--capability",
+    "capabilities",
+    multiple=True,
+    help="State this capability besides those found on the machine; repeatable.",
+)
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice([kind.value for kind in JobKind]),
+    help="Take only jobs of this kind; repeatable.",
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for fetched variants and running jobs. Default: the user's cache folder.",
+)
+@click.option(
+    "--idle", type=float, default=5.0, show_default=True, help="Seconds to wait when there is no job."
+)
+@click.option(
+    "--job",
+    "job_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Run this job file.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="With --job: folder for the result."
+)
+@json_option
+def command(
+    *,
+    server: str | None,
+    once: bool,
+    name: str,
+    capabilities: tuple[str, ...],
+    kinds: tuple[str, ...],
+    work: Path | None,
+    idle: float,
+    job_file: Path | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Work off the jobs of a server until stopped; or, without any network, run one job from a file.
+
+    On SIGTERM the running job is stopped and given back. A result made from a file is handed in later with
+    `worker submit`.
+    """
+    if job_file is not None:
+        _run_file(job_file, out, server=server, as_json=as_json)
+        return
+    if server is None:
+        raise InvalidInput("server", "is not given", allowed="--server URL, or --job FILE with --out DIR")
+    if not 0.01 <= idle <= 3600:
+        raise InvalidInput("idle", f"{idle} is out of range", allowed="0.01 to 3600 seconds")
+    _work_off(
+        server,
+        once=once,
+        name=name,
+        capabilities=frozenset(capabilities),
+        kinds=tuple(JobKind(kind) for kind in kinds),
+        work=work or cache_folder(),
+        idle=idle,
+        as_json=as_json,
+    )
+
+
+def _run_file(job_file: Path, out: Path | None, *, server: str | None, as_json: bool) -> None:
+    from worker.commands.execute import execute
+    from worker.jobs import parse_job_file
+
+    if out is None:
+        raise InvalidInput("out", "is not given", allowed="--out DIR with --job")
+    spec = parse_job_file(job_file.read_bytes())
+    execute(spec, title=job_file.stem, out=out, server=server, hand_in=False, as_json=as_json)
+
+
+def _work_off(
+    server: str,
+    *,
+    once: bool,
+    name: str,
+    capabilities: frozenset[str],
+    kinds: tuple[JobKind, ...],
+    work: Path,
+    idle: float,
+    as_json: bool,
+) -> None:
+    from planner.client import Client
+    from worker.agent import Agent
+    from worker.capabilities import detect_capabilities
+    from worker.commands.show import print_json
+
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    with Client(server) as client:
+        found = detect_capabilities() | capabilities
+        logging.getLogger("worker").info("%s works for %s: %s", name, server, ", ".join(sorted(found)))
+        agent = Agent(client, name=name, capabilities=found, work=work, kinds=kinds, idle_seconds=idle)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: agent.end())
+        completed = agent.run(once=once)
+    if as_json:
+        print_json({"completed": completed})

@@ -1,0 +1,187 @@
+"""Loading a folder of model files with transformers, strictly: safetensors only, no code from files, no network.
+
+transformers fills weights that a file lacks with random numbers and only logs it; here that is an error.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from planner.errors import InvalidFile, InvalidInput, UnsafeFile
+from worker.recipes.recipe import ComputeType
+
+if TYPE_CHECKING:
+    import torch
+
+_PICKLED: Final = frozenset({".bin", ".pt", ".pth", ".pkl", ".ckpt", ".pickle"})
+_NOISY: Final = ("torchao", "torch.utils._pytree", "transformers", "accelerate")
+
+
+def quiet_libraries() -> None:
+    """Keep torch, torchao and transformers from reaching the network, and from printing bars and hints."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+
+
+def import_libraries() -> None:
+    """Import what loading a model needs, so that neither its time nor its memory counts as the model's."""
+    quiet_libraries()
+    import transformers.models.auto.modeling_auto
+    import transformers.quantizers.auto  # noqa: F401  imported for its effect
+
+
+def run_toy_model(device: torch.device) -> None:
+    """Run a tiny random model once, so that memory the libraries take at first use does not count as the model's."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+    )
+    with torch.random.fork_rng(devices=[]):
+        model = LlamaForCausalLM(config).to(device=device, dtype=torch.bfloat16).eval()
+    with torch.inference_mode():
+        model(input_ids=torch.arange(32, device=device)[None].repeat(2, 1))
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the torch device for "auto", "cpu", "cuda" or "cuda:N". Raises InvalidInput when it is not there."""
+    import torch
+
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    allowed = ", ".join(["auto", "cpu", *(f"cuda:{index}" for index in range(available))])
+    if name == "auto":
+        return torch.device("cuda", 0) if available else torch.device("cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    kind, _, index = name.partition(":")
+    if kind != "cuda" or (index and not index.isdecimal()) or int(index or 0) >= available:
+        raise InvalidInput("device", f"`{name}` is not on this machine", allowed=allowed)
+    return torch.device("cuda", int(index or 0))
+
+
+def check_directory(directory: Path) -> dict[str, Any]:
+    """Return the `config.json` of a folder that is safe to load.
+
+    Raises InvalidInput when there is no such folder, UnsafeFile for pickled weights or code of its own, InvalidFile for
+    a file that is missing or cannot be read.
+    """
+    if not directory.is_dir():
+        raise InvalidInput("directory", f"`{directory}` is not a folder", allowed="a folder of model files")
+    path = directory / "config.json"
+    try:
+        config = msgspec.json.decode(path.read_bytes())
+    except FileNotFoundError:
+        raise InvalidFile("config.json", "", "is missing", allowed="a model's configuration") from None
+    except msgspec.DecodeError as error:
+        raise InvalidFile("config.json", "", f"is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise InvalidFile("config.json", "", "is not an object", allowed="a JSON object")
+    if config.get("auto_map"):
+        raise UnsafeFile(
+            "config.json", "auto_map", "asks for code of its own", allowed="built-in architectures"
+        )
+    weights = weight_files(directory)
+    if not weights:
+        pickled = sorted(file.name for file in directory.iterdir() if file.suffix in _PICKLED)
+        if pickled:
+            raise UnsafeFile(pickled[0], "", "is pickled and can run code", allowed="safetensors")
+        raise InvalidFile(str(directory.name), "", "holds no weights", allowed="*.safetensors")
+    for file in weights:
+        _check_weights(file)
+    return config
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """Return the folder's safetensors files, sorted."""
+    return sorted(directory.glob("*.safetensors"))
+
+
+def _check_weights(path: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise InvalidFile(path.name, "header", f"cannot be read: {error}") from error
+    if not names:
+        raise InvalidFile(path.name, "header", "names no tensors")
+
+
+def load_model(
+    directory: Path,
+    *,
+    device: torch.device,
+    dtype: ComputeType | None = None,
+    torchao_config: Any | None = None,
+) -> Any:
+    """Return the causal language model in `directory` on `device`, in evaluation mode.
+
+    `dtype` None keeps the stored one; `torchao_config` quantizes while loading. Raises InvalidFile when the files lack
+    a weight, hold one of the wrong shape, or cannot be understood; out-of-memory errors pass through.
+    """
+    quiet_libraries()
+    import torch
+    from transformers import AutoModelForCausalLM, TorchAoConfig
+
+    check_directory(directory)
+    options: dict[str, Any] = {"dtype": "auto" if dtype is None else getattr(torch, dtype)}
+    if torchao_config is not None:
+        options["quantization_config"] = TorchAoConfig(torchao_config)
+    if device.type != "cpu":
+        options["device_map"] = {"": str(device)}
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            directory,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **options,
+        )
+    except (KeyError, OSError) as error:
+        raise InvalidFile(directory.name, "", f"cannot be loaded: {error}") from error
+    for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
+        names = sorted(str(name) for name in report.get(problem) or ())
+        if names:
+            raise InvalidFile(
+                directory.name,
+                problem.removesuffix("_keys") + " weights",
+                ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""),
+            )
+    return model.eval()
+
+
+def load_tokenizer(directory: Path) -> Any:
+    """Return the tokenizer in `directory`. Raises InvalidFile when there is none that can be loaded."""
+    quiet_libraries()
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise InvalidFile(directory.name, "tokenizer", f"cannot be loaded: {error}") from error
+
+
+def context_limit(model: Any) -> int | None:
+    """Return the most tokens of one sequence that the model's configuration allows."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return int(limit) if limit else None

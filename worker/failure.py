@@ -1,0 +1,85 @@
+"""Typed failures: every way a job can end without a result, named so that the planner and a retry can reason about it."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from planner.domain.job import Failure, FailureReason
+from planner.errors import IntegrityFailure, InvalidFile, PlannerError, Unavailable
+
+_HOST_MEMORY: Final = re.compile(
+    r"can't allocate memory|cannot allocate memory|std::bad_alloc", re.IGNORECASE
+)
+_DEVICE_MEMORY: Final = re.compile(r"out of memory|CUBLAS_STATUS_ALLOC_FAILED", re.IGNORECASE)
+_KERNEL: Final = re.compile(
+    r"not implemented for|no kernel image|could not run 'aten::|is not supported|not supported on|"
+    r"requires (?:the )?(?:mslk|fbgemm|gemlite)|no module named '(?:mslk|fbgemm|gemlite)|compute capability|"
+    r"unsupported (?:dtype|device|gpu)|not compiled with CUDA|no CUDA GPUs are available|no NVIDIA driver",
+    re.IGNORECASE,
+)
+
+
+class JobFailed(PlannerError):
+    """A job that ended without a result, with the typed reason and, where there is one, the end of its log."""
+
+    code = "job-failed"
+    title = "Job failed"
+
+    def __init__(self, reason: FailureReason, message: str, *, log_tail: str | None = None) -> None:
+        super().__init__(message, reason=reason.value)
+        self.reason = reason
+        self.log_tail = log_tail
+
+    @property
+    def failure(self) -> Failure:
+        """The failure as it is reported to the server."""
+        return Failure(reason=self.reason, message=self.message, log_tail=self.log_tail)
+
+
+class JobStopped(Exception):
+    """The job was stopped on request: cancelled, or its lease went to another worker. Nothing is reported."""
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return the typed failure that `error` amounts to; what is not recognised is `crashed`."""
+    if isinstance(error, JobFailed):
+        return error.failure
+    return Failure(reason=_reason(error), message=_message(error))
+
+
+def _message(error: BaseException) -> str:
+    text = str(error).strip()
+    if isinstance(error, PlannerError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _reason(error: BaseException) -> FailureReason:
+    match error:
+        case IntegrityFailure() | InvalidFile():
+            return FailureReason.ARTIFACT_CORRUPT
+        case Unavailable():
+            return FailureReason.NETWORK
+        case PlannerError():
+            return FailureReason.INVALID_JOB
+        case MemoryError():
+            return FailureReason.OOM_HOST
+        case _:
+            return _foreign_reason(error)
+
+
+def _foreign_reason(error: BaseException) -> FailureReason:
+    """Judge an exception of torch, torchao, transformers or safetensors by its class name and its words."""
+    name, text = type(error).__name__, str(error)
+    if name == "SafetensorError":
+        return FailureReason.ARTIFACT_CORRUPT
+    if _HOST_MEMORY.search(text):
+        return FailureReason.OOM_HOST
+    if name == "OutOfMemoryError" or _DEVICE_MEMORY.search(text):
+        return FailureReason.OOM_DEVICE
+    if isinstance(error, NotImplementedError) or (
+        isinstance(error, RuntimeError | ImportError | AssertionError | ValueError) and _KERNEL.search(text)
+    ):
+        return FailureReason.KERNEL_UNSUPPORTED
+    return FailureReason.CRASHED

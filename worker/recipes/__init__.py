@@ -1,0 +1,61 @@
+"""Recipes: how variants are built. One module per method; a new one is a new module and one line in `AnyRecipe`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Final, get_args
+
+import msgspec
+
+from planner.errors import InvalidInput, NotFound
+from worker.recipes.bf16 import Bf16
+from worker.recipes.fp32 import Fp32
+from worker.recipes.int4_tile_packed import Int4TilePacked
+from worker.recipes.int8_dynamic import Int8Dynamic
+from worker.recipes.int8_weight_only import Int8WeightOnly
+from worker.recipes.intx_weight_only import IntxWeightOnly
+from worker.recipes.recipe import Recipe, canonical, recipe_digest, recipe_name
+
+AnyRecipe = (
+    Fp32
+    | Bf16
+    | Int8WeightOnly
+    | Int8Dynamic
+    | IntxWeightOnly
+    | Int4TilePacked
+)  # fmt: skip
+"""Every registered recipe, told apart by its tag in the field `recipe`."""
+
+RECIPES: Final[Mapping[str, type[Recipe]]] = {
+    str(kind.__struct_config__.tag): kind for kind in get_args(AnyRecipe)
+}
+
+__all__ = ["RECIPES", "AnyRecipe", "Recipe", "canonical", "parse_recipe", "recipe_digest", "recipe_name"]
+
+
+def parse_recipe(name: str, settings: Mapping[str, Any] | None = None) -> AnyRecipe:
+    """Return the recipe called `name` with `settings` over its defaults.
+
+    Numbers and booleans may come as text, as from a command line. Raises NotFound for an unknown name, InvalidInput for
+    an unknown or wrong setting.
+    """
+    key = name.strip().lower().replace("-", "_")
+    if key not in RECIPES:
+        raise NotFound(
+            "recipe", name, nearest=tuple(get_close_matches(key, RECIPES, n=3, cutoff=0.4)) or tuple(RECIPES)
+        )
+    fields = [field.name for field in msgspec.structs.fields(RECIPES[key])]
+    for setting in settings or {}:
+        if setting not in fields:
+            raise InvalidInput(
+                f"recipe.{setting}", f"is no setting of `{key}`", allowed=", ".join(fields) or "no settings"
+            )
+    try:
+        recipe: AnyRecipe = msgspec.convert({"recipe": key, **(settings or {})}, AnyRecipe, strict=False)
+    except msgspec.ValidationError as error:
+        cause = error.__cause__
+        if isinstance(cause, InvalidInput):
+            raise cause from None
+        raise InvalidInput("recipe", str(error)) from None
+    return recipe

@@ -1,0 +1,79 @@
+"""What a recipe really did: layers counted by what their weights became, because torchao skips some without a word."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from planner.errors import InvalidInput
+from worker.measure.weights import is_quantized
+from worker.recipes.recipe import Recipe, recipe_name
+
+
+class Skipped(msgspec.Struct, frozen=True, kw_only=True):
+    """Linear layers that kept their full precision for one reason."""
+
+    reason: str
+    layers: tuple[str, ...]
+    parameters: int
+
+
+class Coverage(msgspec.Struct, frozen=True, kw_only=True):
+    """Linear layers by whether, and as what, they were quantized."""
+
+    linear_layers: int
+    quantized_layers: int
+    quantized_parameters: int
+    by_type: dict[str, int]
+    """Layers by the class of their weight: what the tensors are, not what the recipe is called."""
+    skipped: tuple[Skipped, ...]
+
+
+def count_coverage(model: Any, recipe: Recipe) -> Coverage:
+    """Return the coverage of a model built by `recipe`.
+
+    Raises InvalidInput when the recipe quantizes but no layer was quantized.
+    """
+    import torch
+
+    head = model.get_output_embeddings()
+    types: Counter[str] = Counter()
+    quantized_layers = quantized_parameters = 0
+    reasons: dict[str, list[tuple[str, int]]] = {}
+    for name, module in model.named_modules():
+        if not isinstance(module, torch.nn.Linear):
+            continue
+        weight = module.weight
+        types[type(weight.data if type(weight) is torch.nn.Parameter else weight).__name__] += 1
+        if is_quantized(weight):
+            quantized_layers += 1
+            quantized_parameters += weight.numel()
+        else:
+            reason = (
+                "output head is left alone"
+                if module is head
+                else recipe.refusal(module.in_features, module.out_features) or "left alone by torchao"
+            )
+            reasons.setdefault(reason, []).append((name, weight.numel()))
+    coverage = Coverage(
+        linear_layers=sum(types.values()),
+        quantized_layers=quantized_layers,
+        quantized_parameters=quantized_parameters,
+        by_type=dict(sorted(types.items())),
+        skipped=()
+        if recipe.scheme.is_reference
+        else tuple(
+            Skipped(
+                reason=reason,
+                layers=tuple(name for name, _ in layers),
+                parameters=sum(count for _, count in layers),
+            )
+            for reason, layers in sorted(reasons.items())
+        ),
+    )
+    if quantized_layers == 0 and not recipe.scheme.is_reference:
+        why = "; ".join(skipped.reason for skipped in coverage.skipped) or "the model has no linear layer"
+        raise InvalidInput("recipe", f"`{recipe_name(recipe)}` quantized none of the layers: {why}")
+    return coverage

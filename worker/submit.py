@@ -1,0 +1,87 @@
+"""Handing results in: uploads what the server lacks and registers variants, devices, profiles and evaluations.
+
+Everything is identified by its content, so that handing the same result in again changes nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from planner.errors import InvalidInput
+from planner.wire.service import Recording
+from worker.jobs import BuildResult, EvaluateResult, MeasureResult, Result, parse_result
+from worker.progress import Report, ignore
+from worker.runner import RESULT_FILE
+
+
+class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing the server now holds. `created` False when it was there already."""
+
+    kind: str
+    id: str
+    created: bool
+
+
+def find_results(folder: Path) -> list[Path]:
+    """Return the folders at or below `folder` that hold a result: builds first, then evidence about them.
+
+    Raises InvalidInput when there is none.
+    """
+    found = sorted(path.parent for path in folder.rglob(RESULT_FILE))
+    if not found:
+        raise InvalidInput(
+            "directory", f"`{folder}` holds no {RESULT_FILE}", allowed="the --out of a finished job"
+        )
+    return sorted(found, key=lambda path: not isinstance(read_result(path), BuildResult))
+
+
+def read_result(folder: Path) -> Result:
+    """Return the result in a job's folder. Raises InvalidInput."""
+    try:
+        content = (folder / RESULT_FILE).read_bytes()
+    except OSError as error:
+        raise InvalidInput("directory", f"`{folder}` holds no readable {RESULT_FILE}") from error
+    return parse_result(content)
+
+
+def submit(service: Recording, folder: Path, result: Result, *, report: Report = ignore) -> Submitted:
+    """Hand one result in. Raises what the server answers, and InvalidInput when the built files have changed."""
+    match result:
+        case BuildResult():
+            return _submit_build(service, folder, result, report)
+        case MeasureResult():
+            if result.device is not None:
+                service.put_device(result.device)
+            done = service.submit_profile(result.profile)
+            return Submitted(kind="profile", id=done.id, created=done.created)
+        case EvaluateResult():
+            done = service.submit_evaluation(result.evaluation)
+            return Submitted(kind="evaluation", id=done.id, created=done.created)
+
+
+def _submit_build(service: Recording, folder: Path, result: BuildResult, report: Report) -> Submitted:
+    directory = (folder / result.directory).resolve()
+    if not directory.is_relative_to(folder.resolve()):
+        raise InvalidInput("result.directory", f"`{result.directory}` leaves the job's folder")
+
+    def progress(done: int, total: int) -> None:
+        report(done / max(total, 1), "uploading")
+
+    registration = service.register(
+        directory,
+        model=result.model,
+        name=result.name,
+        scheme=result.scheme.weight.format.value,
+        provenance=result.provenance,
+        runtimes=("transformers",),
+        progress=progress,
+    )
+    if registration.digest != result.variant_id:
+        raise InvalidInput(
+            "directory",
+            f"the files are {registration.digest}, built were {result.variant_id}",
+            allowed="unchanged files",
+        )
+    return Submitted(kind="variant", id=registration.digest, created=registration.created)

@@ -1,0 +1,60 @@
+"""What runs inside a job's child process: one function per step, with arguments and results that can be pickled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from planner.domain.evaluation import Evaluation
+from planner.domain.profile import Environment
+from worker.engines.loading import resolve_device
+from worker.evaluate.dataset import Dataset
+from worker.evaluate.evaluation import evaluate
+from worker.jobs import EvaluateSpec
+from worker.measure.environment import capture
+from worker.measure.profile import Conditions, Measured, measure
+from worker.progress import Report
+from worker.recipes import AnyRecipe
+from worker.recipes.build import Construction, Reload, construct, verify
+from worker.sources import Located
+
+
+def construct_task(
+    base: Path, out: Path, expected: Path, recipe: AnyRecipe, device: str, *, report: Report
+) -> tuple[Construction, Environment]:
+    """Build the files, and capture where that was done."""
+    construction = construct(base, out, expected, recipe, device=device, report=report)
+    return construction, capture(resolve_device(construction.device))
+
+
+def verify_task(out: Path, expected: Path, recipe: AnyRecipe, device: str, *, report: Report) -> Reload:
+    """Load the files again, in another process than the one that built them, and compare."""
+    return verify(out, expected, recipe, device=device, report=report)
+
+
+def measure_task(directory: Path, variant_id: str, conditions: Conditions, *, report: Report) -> Measured:
+    """Measure a variant."""
+    return measure(directory, variant_id, conditions, report=report)
+
+
+def evaluate_task(
+    variant: Located,
+    baseline: Located,
+    read: Callable[[], Dataset],
+    spec: EvaluateSpec,
+    *,
+    report: Report,
+) -> Evaluation:
+    """Evaluate a variant."""
+    return evaluate(
+        variant.directory,
+        variant.variant_id,
+        baseline.directory,
+        baseline.variant_id,
+        read().first(spec.limit),
+        window=spec.window,
+        device=spec.device,
+        threads=spec.threads,
+        together=spec.together,
+        report=report,
+    )
