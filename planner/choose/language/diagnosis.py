@@ -20,6 +20,7 @@ _JOINED: Final = re.compile(r"[a-z0-9.]")
 _DECIMAL_COMMA: Final = re.compile(r"([0-9]+),([0-9]{1,2})(?![0-9])")
 _CHINESE: Final = re.compile(r"[\u4e00-\u9fff]+")
 _LITERAL: Final = re.compile(r"(?:[a-z0-9]|\\?[ ./_\-]|[\u4e00-\u9fff]){2,}")
+_SHORTEST_SUGGESTION: Final = 3
 _LONGEST_SUGGESTION: Final = 48
 _NEAR: Final = 0.7
 """How alike two spellings must be for a suggestion (2 x matching characters / all characters)."""
@@ -123,7 +124,8 @@ def _suggest(text: str, start: int, end: int, candidates: tuple[str, ...]) -> tu
     best: tuple[float, int, str] | None = None
     for stop in ends:
         phrase = text[start:stop]
-        found = nearest(phrase, candidates) if len(phrase) <= _LONGEST_SUGGESTION else None
+        fits = _SHORTEST_SUGGESTION <= len(phrase) <= _LONGEST_SUGGESTION
+        found = nearest(phrase, candidates) if fits else None
         if found is not None and (best is None or found[0] > best[0]):
             best = (found[0], stop, found[1])
     return (start, end, None) if best is None else (start, best[1], best[2])

@@ -91,24 +91,19 @@ def _refuse(source: Source, clauses: Sequence[Clause]) -> None:
     """Raise InvalidQuery on a query without content and on clauses that are understood but cannot be answered."""
     if all(isinstance(clause, Separator) for clause in clauses):
         raise source.error("nothing is asked for", 0, len(source.text), expected=words.CLAUSES)
-    for clause in clauses:
-        text = source.original_slice(clause.start, clause.end)
-        if isinstance(clause, Refused):
-            why, instead = words.REFUSALS[clause.reason]
-            raise source.error(f"`{text}`: {why}", clause.start, clause.end, suggestion=instead)
-        if isinstance(clause, BareNumber):
-            raise source.error(
-                f"`{text}` does not say what it counts",
-                clause.start,
-                clause.end,
-                expected=(
-                    f"`{text}B` (model size)",
-                    f"`{text}GB` (memory)",
-                    f"`{text}%` (loss)",
-                    f"`{text} users`",
-                    f"`{text} tokens`",
-                ),
-            )
+    for refused in _of(clauses, Refused):
+        why, instead = words.REFUSALS[refused.reason]
+        text = source.original_slice(refused.start, refused.end)
+        raise source.error(f"`{text}`: {why}", refused.start, refused.end, suggestion=instead)
+    for number in _of(clauses, BareNumber):
+        text = source.original_slice(number.start, number.end)
+        meanings = ("B` (model size)", "GB` (memory)", "%` (loss)", " users`", " tokens`")
+        raise source.error(
+            f"`{text}` does not say what it counts",
+            number.start,
+            number.end,
+            expected=tuple(f"`{text}{meaning}" for meaning in meanings),
+        )
 
 
 def _preset(source: Source, clauses: Sequence[Clause], vocabulary: Vocabulary) -> Preset | None:

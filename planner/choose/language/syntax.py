@@ -334,6 +334,11 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
     def scheme(self, parts: Parts) -> Clause:
         return SchemesNamed(schemes=_scheme_words(parts), at=_span(parts))
 
+    def mention(self, parts: Parts) -> Clause:
+        return Separator(
+            at=_span(parts)
+        )  # "which quant of …": the question is about schemes, as every question is
+
     def exclusion(self, parts: Parts) -> Clause:
         return SchemesNamed(schemes=_scheme_words(parts), exclude=True, at=_span(parts))
 

@@ -86,7 +86,7 @@ REFUSALS: Final[Mapping[str, tuple[str, str]]] = {
     "lossless": ("how much loss is meant by it is not defined", "loss ≤ 0.1%"),
     "rate": ("requests per second are not a bound of a scenario; state users and tokens per second", "16 users, ≥ 100 tok/s"),
     "cost": ("prices are not known; the cheapest variant is the one that needs least device memory", "cheapest"),
-    "power": ("power is not a bound of a scenario", "a device such as `jetson orin nano`"),
+    "power": ("power is not a bound of a scenario", "jetson orin nano"),
     "exclusion": ("only schemes and formats can be excluded; models, devices, runtimes and licenses are chosen", "not int4"),
     "open source": ("which licenses count as open is not defined; name one", "apache license"),
 }  # fmt: skip

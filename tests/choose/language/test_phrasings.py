@@ -538,6 +538,16 @@ CASES: list[tuple[Any, ...]] = [
     ("单张4090跑32B模型最快的方案", size(32), device("rtx-4090"), Objective.FASTEST),
     ("4张A100 80G能跑llama 3.1 70b吗", model("llama-3.1-70b"), device("a100-80gb-sxm", 4)),
     ("7B，支持32k上下文，最大并发8", size(7), work(i=32 * 1024 - 256, c=8)),
+    ("best quantization for llama 2 13b on 24GB", model("llama-2-13b"), memory(24)),
+    ("which quant of llama 3.1 8b for a 3090", model("llama-3.1-8b"), device("rtx-3090")),
+    ("Qwen2.5-7B-Instruct-AWQ on 4090", model("qwen2.5-7b"), scheme("awq"), device("rtx-4090")),
+    ("Llama-2-13B-GGUF", model("llama-2-13b"), FormatFilter(name="gguf")),
+    ("在一张3090上部署qwen2.5 7b，要求精度损失小于1%，TTFT小于500ms", model("qwen2.5-7b"), device("rtx-3090"), loss(1), ttft(0.5)),
+    ("13B @ 24GB", size(13), memory(24)),
+    ("13B w/ 24GB", size(13), memory(24)),
+    ("13B/24GB/1%", size(13), memory(24), loss(1)),
+    ("loss < 1% & TTFT < 500 ms & 24 GB & 13B", size(13), memory(24), loss(1), ttft(0.5)),
+    ("max 2% accuracy drop on mmlu, gsm8k and humaneval", loss(2, "gsm8k"), loss(2, "humaneval"), loss(2, "mmlu")),
     ("13B - 24GB - 1% loss", size(13), memory(24), loss(1)),
 ]  # fmt: skip
 
