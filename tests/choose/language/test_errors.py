@@ -150,7 +150,7 @@ def test_a_comparator_that_contradicts_the_quantity_is_explained(
         ("lossless 13B", "lossless", "not defined"),
         ("无损", "无损", "not defined"),
         ("13B without loss", "without loss", "not defined"),
-        ("10 qps", "10", "does not say"),
+        ("10 qps", "qps", "requests per second"),
         ("qps", "qps", "requests per second"),
         ("13", "13", "does not say what it counts"),
         ("under 13B", "13B", "not a bound"),
