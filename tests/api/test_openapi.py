@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 from litestar import Litestar
@@ -15,6 +17,7 @@ from planner.api.openapi import document_of
 from planner.settings import load_settings
 
 Api = TestClient[Litestar]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -107,12 +110,16 @@ def test_is_served_and_printed_alike(api: Api) -> None:
         [sys.executable, "-m", "planner.api.openapi"],
         capture_output=True,
         check=True,
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=ROOT,
     )
-    import json
-
     assert json.loads(printed.stdout) == served.json()
     assert printed.stdout.endswith(b"}\n")
+
+
+def test_the_dashboards_copy_is_current(document: dict[str, Any]) -> None:
+    """`python -m planner.api.openapi > web/openapi.json && npm --prefix web run types` brings it up to date."""
+    copy = json.loads((ROOT / "web" / "openapi.json").read_text())
+    assert json.loads(msgspec.json.encode(document, enc_hook=str)) == copy
 
 
 def test_metrics_group_paths(api: Api) -> None:

@@ -569,13 +569,13 @@ export interface components {
          * @description The shape of a model. MHA, GQA and MQA differ only in `kv_heads`.
          */
         Architecture: {
-            /** @default false */
-            attention_sinks: boolean;
+            /** @description Absent means `false`. */
+            attention_sinks?: boolean;
             experts?: components["schemas"]["Experts"] | null;
-            /** @default true */
-            gated_mlp: boolean;
-            /** @default false */
-            head_bias: boolean;
+            /** @description Absent means `true`. */
+            gated_mlp?: boolean;
+            /** @description Absent means `false`. */
+            head_bias?: boolean;
             head_dim: number;
             heads: number;
             hidden_size: number;
@@ -584,26 +584,26 @@ export interface components {
             layers: number;
             max_context?: number | null;
             mla?: components["schemas"]["LatentAttention"] | null;
-            /** @default false */
-            mlp_bias: boolean;
+            /** @description Absent means `false`. */
+            mlp_bias?: boolean;
             model_type?: string | null;
-            /** @default false */
-            norm_bias: boolean;
-            /** @default 2 */
-            norms_per_layer: number;
-            /** @default false */
-            output_bias: boolean;
-            /** @default 0 */
-            position_embeddings: number;
-            /** @default false */
-            qk_norm: boolean;
-            /** @default false */
-            qkv_bias: boolean;
-            /** @default 0 */
-            sliding_layers: number;
+            /** @description Absent means `false`. */
+            norm_bias?: boolean;
+            /** @description Absent means `2`. */
+            norms_per_layer?: number;
+            /** @description Absent means `false`. */
+            output_bias?: boolean;
+            /** @description Absent means `0`. */
+            position_embeddings?: number;
+            /** @description Absent means `false`. */
+            qk_norm?: boolean;
+            /** @description Absent means `false`. */
+            qkv_bias?: boolean;
+            /** @description Absent means `0`. */
+            sliding_layers?: number;
             sliding_window?: number | null;
-            /** @default false */
-            tied_embeddings: boolean;
+            /** @description Absent means `false`. */
+            tied_embeddings?: boolean;
             vocab_size: number;
         };
         /**
@@ -641,11 +641,12 @@ export interface components {
          * @description A variant placed on the hardware, with every figure and check behind it.
          */
         Candidate: {
-            /** @default [] */
-            checks: components["schemas"]["Check"][];
+            /** @description Absent means `[]`. */
+            checks?: components["schemas"]["Check"][];
             disk?: components["schemas"]["Figure"] | null;
-            /** @default false */
-            fetchable: boolean;
+            /** @description Absent means `false`. */
+            fetchable?: boolean;
+            /** @description Absent means `{}`. */
             latency?: components["schemas"]["LatencyAnswer"];
             loss?: components["schemas"]["LossAnswer"] | null;
             memory: components["schemas"]["MemoryEstimate"];
@@ -680,11 +681,11 @@ export interface components {
          * @description A device type. `memory_bytes` is nominal; `usable_bytes` is what the driver exposes, where a source says.
          */
         Device: {
-            /** @default [] */
-            aliases: string[];
+            /** @description Absent means `[]`. */
+            aliases?: string[];
             bandwidth_bytes_per_second?: number | null;
-            /** @default [] */
-            citations: string[];
+            /** @description Absent means `[]`. */
+            citations?: string[];
             compute_capability?: string | null;
             id: string;
             interconnect_bytes_per_second?: number | null;
@@ -692,6 +693,7 @@ export interface components {
             memory_bytes: number;
             name: string;
             note?: string | null;
+            /** @description Absent means `{}`. */
             peak?: components["schemas"]["Peak"];
             tdp_watts?: number | null;
             usable_bytes?: number | null;
@@ -782,9 +784,11 @@ export interface components {
         Environment: {
             device_name?: string | null;
             driver?: string | null;
+            /** @description Absent means `{}`. */
             facts?: {
                 [key: string]: string | number | boolean | null;
             };
+            /** @description Absent means `{}`. */
             versions?: {
                 [key: string]: string;
             };
@@ -804,9 +808,10 @@ export interface components {
             citation?: string | null;
             counts?: components["schemas"]["PairedCounts"] | null;
             dataset_digest?: string | null;
-            /** @default [] */
-            documents: components["schemas"]["Document"][];
+            /** @description Absent means `[]`. */
+            documents?: components["schemas"]["Document"][];
             doubt?: string | null;
+            /** @description Absent means `{}`. */
             environment?: components["schemas"]["Environment"];
             fidelity?: components["schemas"]["Fidelity"] | null;
             higher_is_better: boolean;
@@ -834,18 +839,18 @@ export interface components {
          */
         Experts: {
             active: number;
-            /** @default false */
-            bias: boolean;
-            /** @default false */
-            correction_bias: boolean;
+            /** @description Absent means `false`. */
+            bias?: boolean;
+            /** @description Absent means `false`. */
+            correction_bias?: boolean;
             count: number;
-            /** @default 0 */
-            dense_layers: number;
+            /** @description Absent means `0`. */
+            dense_layers?: number;
             intermediate_size: number;
-            /** @default false */
-            shared_gate: boolean;
-            /** @default 0 */
-            shared_intermediate_size: number;
+            /** @description Absent means `false`. */
+            shared_gate?: boolean;
+            /** @description Absent means `0`. */
+            shared_intermediate_size?: number;
         };
         /**
          * Failure
@@ -887,8 +892,8 @@ export interface components {
          */
         Figure: {
             basis: components["schemas"]["Basis"];
-            /** @default [] */
-            evidence: string[];
+            /** @description Absent means `[]`. */
+            evidence?: string[];
             interval?: components["schemas"]["Interval"] | null;
             note?: string | null;
             unit: components["schemas"]["Unit"];
@@ -914,8 +919,8 @@ export interface components {
          * @description A candidate no other one beats on memory, loss and speed at once; unknown coordinates are None.
          */
         FrontierPoint: {
-            /** @default false */
-            chosen: boolean;
+            /** @description Absent means `false`. */
+            chosen?: boolean;
             loss?: number | null;
             memory_bytes: number;
             name: string;
@@ -930,9 +935,10 @@ export interface components {
          *     means memory is not checked.
          */
         Hardware: {
-            /** @default 1 */
-            count: number;
+            /** @description Absent means `1`. */
+            count?: number;
             device_id?: string | null;
+            /** @description Absent means `"gpu"`. */
             kind?: components["schemas"]["DeviceKind"];
             memory_bytes?: number | null;
         };
@@ -1024,10 +1030,10 @@ export interface components {
          */
         JobRequest: {
             kind: components["schemas"]["JobKind"];
-            /** @default 3 */
-            max_attempts: number;
-            /** @default [] */
-            requires: string[];
+            /** @description Absent means `3`. */
+            max_attempts?: number;
+            /** @description Absent means `[]`. */
+            requires?: string[];
             spec: {
                 [key: string]: unknown;
             };
@@ -1045,8 +1051,8 @@ export interface components {
          * @default {}
          */
         LatencyAnswer: {
-            /** @default p50 */
-            quantile: string;
+            /** @description Absent means `"p50"`. */
+            quantile?: string;
             runtime?: string | null;
             throughput?: components["schemas"]["Figure"] | null;
             tpot?: components["schemas"]["Figure"] | null;
@@ -1059,8 +1065,8 @@ export interface components {
         LatencyLimit: {
             limit: number;
             metric: components["schemas"]["LatencyMetric"];
-            /** @default p50 */
-            quantile: string;
+            /** @description Absent means `"p50"`. */
+            quantile?: string;
             /** @constant */
             type: "latency";
         };
@@ -1097,10 +1103,10 @@ export interface components {
          * @description A worker asking for a job it can do; empty `kinds` takes any.
          */
         LeaseRequest: {
-            /** @default [] */
-            capabilities: string[];
-            /** @default [] */
-            kinds: components["schemas"]["JobKind"][];
+            /** @description Absent means `[]`. */
+            capabilities?: string[];
+            /** @description Absent means `[]`. */
+            kinds?: components["schemas"]["JobKind"][];
             worker: string;
         };
         /**
@@ -1137,10 +1143,11 @@ export interface components {
          * @description Loss at most `limit`: a ratio when relative (0.01 is 1 %), percentage points when absolute.
          */
         LossLimit: {
-            /** @default false */
-            certified_only: boolean;
-            /** @default 0.95 */
-            confidence: number;
+            /** @description Absent means `false`. */
+            certified_only?: boolean;
+            /** @description Absent means `0.95`. */
+            confidence?: number;
+            /** @description Absent means `"relative"`. */
             kind?: components["schemas"]["LossKind"];
             limit: number;
             task?: string | null;
@@ -1162,13 +1169,14 @@ export interface components {
          */
         Manifest: {
             artifacts: components["schemas"]["Artifact"][];
-            /** @default false */
-            dry_run: boolean;
+            /** @description Absent means `false`. */
+            dry_run?: boolean;
             model?: string | null;
             name?: string | null;
+            /** @description Absent means `{}`. */
             provenance?: components["schemas"]["Provenance"];
-            /** @default [] */
-            runtimes: string[];
+            /** @description Absent means `[]`. */
+            runtimes?: string[];
             scheme?: string | null;
         };
         /**
@@ -1178,8 +1186,8 @@ export interface components {
         MemoryEstimate: {
             activations: components["schemas"]["Figure"];
             capacity?: components["schemas"]["Figure"] | null;
-            /** @default 1 */
-            devices: number;
+            /** @description Absent means `1`. */
+            devices?: number;
             fit_probability?: number | null;
             kv_cache: components["schemas"]["Figure"];
             overhead: components["schemas"]["Figure"];
@@ -1203,11 +1211,11 @@ export interface components {
          * @description A base model. `id` is unique in the registry, e.g. "llama-2-13b"; `hub_id` is its name on a model hub.
          */
         Model: {
-            /** @default [] */
-            aliases: string[];
+            /** @description Absent means `[]`. */
+            aliases?: string[];
             architecture: components["schemas"]["Architecture"];
-            /** @default [] */
-            citations: string[];
+            /** @description Absent means `[]`. */
+            citations?: string[];
             family: string;
             hub_id?: string | null;
             id: string;
@@ -1232,6 +1240,7 @@ export interface components {
          * @default {}
          */
         ModelSelector: {
+            /** @description Absent means `"any"`. */
             kind?: components["schemas"]["SelectorKind"];
             size_billions?: number | null;
             value?: string | null;
@@ -1340,25 +1349,26 @@ export interface components {
         Precision: {
             format: components["schemas"]["NumberFormat"];
             group_size?: number | null;
-            /** @default 16 */
-            scale_bits: number;
-            /** @default true */
-            symmetric: boolean;
+            /** @description Absent means `16`. */
+            scale_bits?: number;
+            /** @description Absent means `true`. */
+            symmetric?: boolean;
         };
         /**
          * Preset
          * @description A named scenario: workload, constraints and objective for a common situation, all of which a question may override.
          */
         Preset: {
-            /** @default [] */
-            aliases: string[];
-            /** @default [] */
-            citations: string[];
-            /** @default [] */
-            constraints: (components["schemas"]["LossLimit"] | components["schemas"]["LatencyLimit"] | components["schemas"]["ThroughputFloor"] | components["schemas"]["DiskLimit"] | components["schemas"]["SchemeFilter"] | components["schemas"]["RuntimeFilter"] | components["schemas"]["FormatFilter"] | components["schemas"]["LicenseFilter"])[];
+            /** @description Absent means `[]`. */
+            aliases?: string[];
+            /** @description Absent means `[]`. */
+            citations?: string[];
+            /** @description Absent means `[]`. */
+            constraints?: (components["schemas"]["LossLimit"] | components["schemas"]["LatencyLimit"] | components["schemas"]["ThroughputFloor"] | components["schemas"]["DiskLimit"] | components["schemas"]["SchemeFilter"] | components["schemas"]["RuntimeFilter"] | components["schemas"]["FormatFilter"] | components["schemas"]["LicenseFilter"])[];
             description: string;
             id: string;
             name: string;
+            /** @description Absent means `"most-accurate"`. */
             objective?: components["schemas"]["Objective"];
             workload: components["schemas"]["Workload"];
         };
@@ -1370,6 +1380,7 @@ export interface components {
             allowed?: string | null;
             code: string;
             detail: string;
+            /** @description Absent means `{}`. */
             extra?: {
                 [key: string]: unknown;
             };
@@ -1388,9 +1399,10 @@ export interface components {
             basis: components["schemas"]["Basis"];
             citation?: string | null;
             device_id: string;
-            /** @default 1 */
-            devices: number;
+            /** @description Absent means `1`. */
+            devices?: number;
             doubt?: string | null;
+            /** @description Absent means `{}`. */
             environment?: components["schemas"]["Environment"];
             id: string;
             kernel?: string | null;
@@ -1399,8 +1411,8 @@ export interface components {
             points: components["schemas"]["ProfilePoint"][];
             protocol?: string | null;
             runtime: components["schemas"]["Runtime"];
-            /** @default false */
-            synthetic_weights: boolean;
+            /** @description Absent means `false`. */
+            synthetic_weights?: boolean;
             variant_id: string;
         };
         /**
@@ -1418,6 +1430,7 @@ export interface components {
         ProfilePoint: {
             end_to_end_seconds?: components["schemas"]["Distribution"] | null;
             itl_seconds?: components["schemas"]["Distribution"] | null;
+            /** @description Absent means `{}`. */
             memory?: components["schemas"]["MemoryUse"];
             output_tokens_per_second?: components["schemas"]["Distribution"] | null;
             tpot_seconds?: components["schemas"]["Distribution"] | null;
@@ -1437,6 +1450,7 @@ export interface components {
             citation?: string | null;
             recipe?: string | null;
             recipe_digest?: string | null;
+            /** @description Absent means `{}`. */
             versions?: {
                 [key: string]: string;
             };
@@ -1522,17 +1536,21 @@ export interface components {
          * @description A complete question. `origins` maps keys (model, hardware, workload.*, objective, risk, constraint keys) to Origin.
          */
         Scenario: {
-            /** @default [] */
-            constraints: (components["schemas"]["LossLimit"] | components["schemas"]["LatencyLimit"] | components["schemas"]["ThroughputFloor"] | components["schemas"]["DiskLimit"] | components["schemas"]["SchemeFilter"] | components["schemas"]["RuntimeFilter"] | components["schemas"]["FormatFilter"] | components["schemas"]["LicenseFilter"])[];
+            /** @description Absent means `[]`. */
+            constraints?: (components["schemas"]["LossLimit"] | components["schemas"]["LatencyLimit"] | components["schemas"]["ThroughputFloor"] | components["schemas"]["DiskLimit"] | components["schemas"]["SchemeFilter"] | components["schemas"]["RuntimeFilter"] | components["schemas"]["FormatFilter"] | components["schemas"]["LicenseFilter"])[];
             hardware?: components["schemas"]["Hardware"] | null;
+            /** @description Absent means `{}`. */
             model?: components["schemas"]["ModelSelector"];
+            /** @description Absent means `"most-accurate"`. */
             objective?: components["schemas"]["Objective"];
+            /** @description Absent means `{}`. */
             origins?: {
                 [key: string]: components["schemas"]["Origin"];
             };
             preset?: string | null;
-            /** @default 0.01 */
-            risk: number;
+            /** @description Absent means `0.01`. */
+            risk?: number;
+            /** @description Absent means `{"input_tokens":1024,"output_tokens":256,"concurrency":1}`. */
             workload?: components["schemas"]["Workload"];
         };
         /**
@@ -1548,8 +1566,8 @@ export interface components {
             kv?: components["schemas"]["Precision"] | null;
             label?: string | null;
             method?: string | null;
-            /** @default false */
-            mixed: boolean;
+            /** @description Absent means `false`. */
+            mixed?: boolean;
             weight: components["schemas"]["Precision"];
         };
         /**
@@ -1557,8 +1575,8 @@ export interface components {
          * @description Only (or, with `exclude`, never) schemes that answer to one of these words.
          */
         SchemeFilter: {
-            /** @default false */
-            exclude: boolean;
+            /** @description Absent means `false`. */
+            exclude?: boolean;
             /** @constant */
             type: "scheme";
             words: string[];
@@ -1591,6 +1609,7 @@ export interface components {
          */
         ThroughputFloor: {
             limit: number;
+            /** @description Absent means `"aggregate"`. */
             scope?: components["schemas"]["Scope"];
             /** @constant */
             type: "throughput";
@@ -1627,8 +1646,8 @@ export interface components {
          *     has the id "published:<model>/<name>", no artifacts, and cannot be fetched.
          */
         Variant: {
-            /** @default [] */
-            artifacts: components["schemas"]["Artifact"][];
+            /** @description Absent means `[]`. */
+            artifacts?: components["schemas"]["Artifact"][];
             created_at?: string | null;
             effective_bits?: number | null;
             file_format: components["schemas"]["FileFormat"];
@@ -1636,9 +1655,10 @@ export interface components {
             model_id: string;
             name: string;
             parameters?: number | null;
+            /** @description Absent means `{}`. */
             provenance?: components["schemas"]["Provenance"];
-            /** @default [] */
-            runtimes: string[];
+            /** @description Absent means `[]`. */
+            runtimes?: string[];
             scheme: components["schemas"]["Scheme"];
             weight_bytes: components["schemas"]["Figure"];
         };
@@ -1656,8 +1676,9 @@ export interface components {
          */
         VariantRow: {
             loss?: components["schemas"]["Figure"] | null;
-            /** @default 0 */
-            profile_count: number;
+            /** @description Absent means `0`. */
+            profile_count?: number;
+            scheme: string;
             variant: components["schemas"]["Variant"];
         };
         /**
