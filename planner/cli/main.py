@@ -39,7 +39,7 @@ class LazyGroup(click.RichGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a stand-in with the one-line help: enough for the listing."""
         del ctx
-        return click.RichCommand(cmd_name, help=VERBS[cmd_name]) if cmd_name in VERBS else None
+        return click.RichCommand(name=cmd_name, help=VERBS[cmd_name]) if cmd_name in VERBS else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         return load_settings(os.environ, data_dir=self.data_dir, port=port)
 
     @contextmanager
-    def service(self) -> Iterator[Service]:
+    def service(self) -> Generator[Service]:
         """Yield the use cases: over HTTP with `--server`, else in this process."""
         service: Service
         if self.server is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -33,6 +33,11 @@ _TERMS: Final = (
 _STYLE: Final = {
     "met": "green", "certified": "green", "likely": "yellow", "unlikely": "red", "violated": "red", "unknown": "dim",
 }  # fmt: skip
+
+
+def indent(content: RenderableType, *, below: int = 0) -> Padding:
+    """Return `content` set in by two columns, with empty lines below, and no wider than it needs to be."""
+    return Padding(content, (0, 0, below, 2), expand=False)
 
 
 def figure_text(figure: Figure | None) -> str:
@@ -84,7 +89,7 @@ def _understood(console: Console, plan: Plan) -> None:
             row.sentence, Text(row.origin.value, style="dim" if row.origin.value == "default" else "bold")
         )
     console.print(Text("Understood", style="bold"))
-    console.print(Padding(table, (0, 0, 1, 2)))
+    console.print(indent(table, below=1))
 
 
 def checks_table(checks: Sequence[Check]) -> Table:
@@ -121,14 +126,11 @@ def _eliminated(
 ) -> None:
     if not counts:
         return
-    summary = ", ".join(
-        f"{count} at {key}" for key, count in sorted(counts.items(), key=lambda item: -item[1])
-    )
-    console.print(Text("Not chosen: ", style="bold") + Text(summary))
+    console.print(Text("Not chosen: ", style="bold") + Text(eliminated_summary(counts)))
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for elimination in eliminations[:show]:
         table.add_row(elimination.name, elimination.reason)
-    console.print(Padding(table, (0, 0, 0, 2)))
+    console.print(indent(table))
     hidden = sum(counts.values()) - min(show, len(eliminations))
     if hidden > 0:
         console.print(Text(f"  … and {hidden} more (--all lists them)", style="dim"))
@@ -145,7 +147,7 @@ def _relaxations(console: Console, relaxations: Sequence[Relaxation]) -> None:
     for relaxation in relaxations:
         change = format_ratio(relaxation.change, signed=True) if relaxation.change is not None else "dropped"
         table.add_row(relaxation.before, relaxation.after, change, relaxation.name)
-    console.print(Padding(table, (0, 0, 1, 2)))
+    console.print(indent(table, below=1))
 
 
 def render_plan(console: Console, plan: Plan, *, show_all: bool = False) -> None:
@@ -161,15 +163,15 @@ def render_plan(console: Console, plan: Plan, *, show_all: bool = False) -> None
         console.print(Text(f"  {chosen.variant_id}", style="dim"))
         console.print()
         for reason in result.reasons:
-            console.print(Padding(Text(f"• {reason}"), (0, 0, 0, 2)))
+            console.print(indent(Text(f"• {reason}")))
         console.print()
-        console.print(Padding(memory_bar(chosen.memory), (0, 0, 0, 2)))
-        console.print(Padding(memory_legend(chosen.memory), (0, 0, 1, 2)))
-        console.print(Padding(checks_table(chosen.checks), (0, 0, 1, 2)))
+        console.print(indent(memory_bar(chosen.memory)))
+        console.print(indent(memory_legend(chosen.memory), below=1))
+        console.print(indent(checks_table(chosen.checks), below=1))
         _understood(console, plan)
         if result.alternatives:
             console.print(Text("Alternatives", style="bold"))
-            console.print(Padding(candidates_table(result.alternatives), (0, 0, 1, 2)))
+            console.print(indent(candidates_table(result.alternatives), below=1))
     else:
         _infeasible(console, plan, result)
     _eliminated(console, result.eliminations, dict(result.eliminated), show=10_000 if show_all else 8)
@@ -187,4 +189,4 @@ def _infeasible(console: Console, plan: Plan, result: Infeasible) -> None:
     _relaxations(console, result.relaxations)
     if result.nearest:
         console.print(Text("Nearest misses", style="bold"))
-        console.print(Padding(candidates_table(result.nearest), (0, 0, 1, 2)))
+        console.print(indent(candidates_table(result.nearest), below=1))

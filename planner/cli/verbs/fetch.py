@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,16 +66,13 @@ def command(*, session: Session, variant: str, directory: Path, workers: int) ->
     with session.service() as service:
         found = resolve(service, variant)
         total = found.disk_bytes or 0
-        lock, done = threading.Lock(), 0
+        here: dict[str, int] = {}
         with byte_progress(f"fetching {found.name}", quiet=session.json) as bar:
 
-            def advance(artifact: Artifact, count: int) -> None:
-                nonlocal done
-                del artifact
-                with lock:
-                    done += count
+            def advance(artifact: Artifact, bytes_here: int) -> None:
+                here[artifact.path] = bytes_here
                 if bar is not None:
-                    bar(done, total)
+                    bar(sum(here.values()), total)
 
             report = fetch(
                 ServiceSource(service), found.artifacts, directory, workers=workers, progress=advance

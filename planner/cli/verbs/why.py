@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import rich_click as click
-from rich.padding import Padding
 from rich.text import Text
 
-from planner.cli.render.answer import checks_table, memory_bar, memory_legend
+from planner.cli.render.answer import checks_table, indent, memory_bar, memory_legend
 from planner.cli.session import Session, console, session_options
 from planner.errors import InvalidInput
 
@@ -45,7 +44,7 @@ def command(*, session: Session, variant: str, question: tuple[str, ...], plan_i
         )
     if why.candidate is not None:
         out.print()
-        out.print(Padding(memory_bar(why.candidate.memory), (0, 0, 0, 2)))
-        out.print(Padding(memory_legend(why.candidate.memory), (0, 0, 1, 2)))
-        out.print(Padding(checks_table(why.candidate.checks), (0, 0, 0, 2)))
+        out.print(indent(memory_bar(why.candidate.memory)))
+        out.print(indent(memory_legend(why.candidate.memory), below=1))
+        out.print(indent(checks_table(why.candidate.checks)))
     return 0
