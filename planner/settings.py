@@ -23,6 +23,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     log_level: str = "info"
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names a server on loopback answers to besides its own, such as that of a proxy in front of it."""
 
     @property
     def blob_dir(self) -> Path:
@@ -30,26 +32,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.data_dir / "blobs"
 
 
-def load_settings(environ: Mapping[str, str], *, data_dir: Path | None = None, port: int | None = None) -> Settings:
+def load_settings(
+    environ: Mapping[str, str], *, data_dir: Path | None = None, port: int | None = None
+) -> Settings:
     """Return the settings that `environ` describes, command-line values first. Raises InvalidInput.
 
     Variables: PLANNER_DATA_DIR, PLANNER_DATABASE_URL (sqlite:// or postgresql://), PLANNER_HOST, PLANNER_PORT,
-    PLANNER_LOG_LEVEL; XDG_DATA_HOME or HOME place the default data folder.
+    PLANNER_LOG_LEVEL, PLANNER_ALLOWED_HOSTS (host names, comma-separated); XDG_DATA_HOME or HOME place the default data folder.
     """
     if data_dir is None:
-        home = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME", "~")).expanduser() / ".local" / "share")
+        home = environ.get("XDG_DATA_HOME") or str(
+            Path(environ.get("HOME", "~")).expanduser() / ".local" / "share"
+        )
         data_dir = Path(environ.get("PLANNER_DATA_DIR") or Path(home) / "variant-planner")
     data_dir = data_dir.expanduser().absolute()
     text = environ.get("PLANNER_PORT", "") if port is None else str(port)
     if text and not (text.isdecimal() and 0 <= int(text) <= 65535):
-        raise InvalidInput("PLANNER_PORT", f"`{text}` is not a port", allowed="0 to 65535; 0 picks a free one")
+        raise InvalidInput(
+            "PLANNER_PORT", f"`{text}` is not a port", allowed="0 to 65535; 0 picks a free one"
+        )
     level = environ.get("PLANNER_LOG_LEVEL", "info").lower()
     if level not in {"debug", "info", "warning", "error"}:
-        raise InvalidInput("PLANNER_LOG_LEVEL", f"`{level}` is unknown", allowed="debug, info, warning, error")
+        raise InvalidInput(
+            "PLANNER_LOG_LEVEL", f"`{level}` is unknown", allowed="debug, info, warning, error"
+        )
     return Settings(
         data_dir=data_dir,
         database_url=environ.get("PLANNER_DATABASE_URL") or f"sqlite:///{data_dir / 'planner.db'}",
         host=environ.get("PLANNER_HOST", "127.0.0.1"),
         port=int(text) if text else DEFAULT_PORT,
         log_level=level,
+        allowed_hosts=tuple(
+            name for part in environ.get("PLANNER_ALLOWED_HOSTS", "").split(",") if (name := part.strip())
+        ),
     )

@@ -108,7 +108,7 @@ def create_app(
             "max_artifact_bytes": Provide(lambda: max_artifact_bytes, sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
-        guards=[host_guard(settings.host), check_origin, check_media_type],
+        guards=[host_guard(settings.host, settings.allowed_hosts), check_origin, check_media_type],
         before_send=[add_headers],
         middleware=[metrics_config().middleware],
         openapi_config=openapi_config(),

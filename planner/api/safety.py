@@ -7,7 +7,7 @@ body must be JSON, which a foreign page cannot send without asking first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -50,18 +50,21 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def host_guard(bind_host: str) -> Guard:
+def host_guard(bind_host: str, allowed_hosts: Sequence[str] = ()) -> Guard:
     """Return a guard that, when the server listens on loopback, refuses requests made to any other name."""
     local = is_loopback(bind_host)
+    names = frozenset(name.lower() for name in allowed_hosts)
 
     def check_host(connection: Connection, _: BaseRouteHandler) -> None:
         if not local:
             return
         given = connection.headers.get("host", "")
         name = _host_name(given)
-        if name is None or not is_loopback(name):
+        if name is None or not (is_loopback(name) or name in names):
             raise Forbidden(
-                "the Host header names another server", field="Host", allowed="localhost, 127.0.0.1 or [::1]"
+                "the Host header names another server",
+                field="Host",
+                allowed="localhost, 127.0.0.1, [::1] and those in PLANNER_ALLOWED_HOSTS",
             )
 
     return check_host

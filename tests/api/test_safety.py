@@ -7,7 +7,7 @@ from litestar.testing import TestClient
 
 from planner.api.app import create_app
 from planner.api.safety import is_loopback
-from planner.settings import Settings
+from planner.settings import Settings, load_settings
 from planner.workspace import Workspace
 from tests.api.problems import problem
 
@@ -39,6 +39,18 @@ def test_own_hosts(api: Api, host: str) -> None:
 )
 def test_foreign_hosts_are_refused_on_loopback(api: Api, host: str) -> None:
     problem(api.get("/api/v1/health", headers={"Host": host}), status=403, code="forbidden")
+
+
+def test_hosts_of_a_proxy_can_be_allowed(settings: Settings, workspace: Workspace) -> None:
+    environ = {"PLANNER_ALLOWED_HOSTS": "planner.example, other.example"}
+    allowed = load_settings(environ, data_dir=settings.data_dir)
+    assert allowed.allowed_hosts == ("planner.example", "other.example")
+    with TestClient(create_app(allowed, service=workspace), base_url="http://Planner.example") as client:
+        assert (
+            client.post("/api/v1/jobs", json=JOB, headers={"Origin": "https://planner.example"}).status_code
+            == 201
+        )
+        problem(client.get("/api/v1/health", headers={"Host": "evil.example"}), status=403)
 
 
 def test_any_host_is_served_when_not_on_loopback(settings: Settings, workspace: Workspace) -> None:
