@@ -6,8 +6,8 @@ rule is read with Llama's conventions; the caller then compares the parameter co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -22,6 +22,9 @@ KNOWN_TYPES: Final = frozenset(
 )  # fmt: skip
 """Model types whose parameter arithmetic is known to be exact."""
 
+_MAX_NUMBER: Final = 1_000_000_000
+"""Upper bound of every number of a configuration: far above any model, and no product of a few overflows a float."""
+
 _TIED_BY_DEFAULT: Final = frozenset({"gemma", "gemma2", "gemma3_text"})
 _QK_NORM: Final = frozenset({"qwen3", "qwen3_moe", "gemma3_text"})
 _QKV_BIAS: Final = frozenset({"qwen2", "qwen2_moe", "phi"})
@@ -32,9 +35,12 @@ def _whole(config: Mapping[str, Any], *names: str, default: int | None = None) -
         value = config.get(name)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_NUMBER:
+            shown = repr(value)
             raise InvalidInput(
-                f"config.{name}", f"{value!r} is not a whole number", allowed="an integer of 0 or more"
+                f"config.{name}",
+                f"{shown if len(shown) <= 40 else f'{shown[:40]}…'} is not a whole number in range",
+                allowed=f"an integer from 0 to {_MAX_NUMBER}",
             )
         return value
     if default is None:
@@ -42,10 +48,19 @@ def _whole(config: Mapping[str, Any], *names: str, default: int | None = None) -
     return default
 
 
+def _layer_numbers(config: Mapping[str, Any], name: str) -> frozenset[int]:
+    value = config.get(name) or ()
+    if not isinstance(value, list | tuple) or not all(isinstance(layer, int) for layer in value):
+        raise InvalidInput(f"config.{name}", "is not a list of layer numbers", allowed="a list of integers")
+    return frozenset(value)
+
+
 def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the part of a (possibly multimodal) configuration that describes the language model."""
     nested = config.get("text_config")
-    return nested if isinstance(nested, Mapping) and "hidden_size" in nested else config
+    if isinstance(nested, Mapping) and "hidden_size" in nested:
+        return cast("Mapping[str, Any]", nested)
+    return config
 
 
 def _experts(config: Mapping[str, Any], model_type: str, layers: int) -> Experts | None:
@@ -58,7 +73,7 @@ def _experts(config: Mapping[str, Any], model_type: str, layers: int) -> Experts
         shared = _whole(config, "n_shared_experts", default=0) * width
     dense = _whole(config, "first_k_dense_replace", default=0)
     step = _whole(config, "decoder_sparse_step", default=1)
-    only = config.get("mlp_only_layers") or ()
+    only = _layer_numbers(config, "mlp_only_layers")
     if step > 1 or only:
         dense = sum(1 for i in range(layers) if i in only or (i + 1) % max(step, 1))
     return Experts(
@@ -90,8 +105,10 @@ def _sliding_layers(config: Mapping[str, Any], model_type: str, layers: int, win
     if not window:
         return 0
     kinds = config.get("layer_types")
-    if isinstance(kinds, list | tuple) and len(kinds) == layers:
-        return sum(1 for kind in kinds if "sliding" in str(kind))
+    if isinstance(kinds, list | tuple):
+        names = [str(kind) for kind in cast("Sequence[object]", kinds)]
+        if len(names) == layers:
+            return sum(1 for name in names if "sliding" in name)
     if model_type in {"gemma2", "gpt_oss"}:
         return (layers + 1) // 2
     if model_type == "gemma3_text":

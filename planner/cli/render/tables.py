@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import cast
 
 import msgspec
 from rich.console import Console
@@ -152,7 +152,7 @@ def profiles_table(profiles: Iterable[Profile]) -> Table:
     return table
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if isinstance(value, Figure):
         return figure_text(value)
     if isinstance(value, msgspec.Struct):
@@ -161,9 +161,9 @@ def _cell(value: Any) -> str:
             f"{name} {_cell(item)}" for name, item in fields if item not in (None, (), {}, False)
         )
     if isinstance(value, tuple | list):
-        return ", ".join(_cell(item) for item in value)
+        return ", ".join(_cell(item) for item in cast("Sequence[object]", value))
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_cell(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {_cell(item)}" for key, item in cast("dict[str, object]", value).items())
     return str(value)
 
 

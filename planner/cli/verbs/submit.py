@@ -19,10 +19,10 @@ def command(*, session: Session, directory: Path) -> None:
 
     Handing the same results in again changes nothing.
     """
-    from worker.submit import find_results, read_result, submit
+    from worker.submit import Submitted, find_results, read_result, submit
 
     folders = find_results(directory)
-    done = []
+    done: list[Submitted] = []
     with session.service() as service, share_progress("registering", quiet=session.json) as progress:
         for number, folder in enumerate(folders):
             progress(number / len(folders), folder.name)
