@@ -123,7 +123,9 @@ def candidates_table(candidates: Sequence[Candidate]) -> Table:
 
 def eliminated_summary(counts: dict[str, int]) -> str:
     """Return how many candidates fell at each constraint; those of models nobody asked for come last."""
-    fell = sorted(((key, count) for key, count in counts.items() if key != "model"), key=lambda item: -item[1])
+    fell = sorted(
+        ((key, count) for key, count in counts.items() if key != "model"), key=lambda item: -item[1]
+    )
     parts = [f"{count} at {key}" for key, count in fell]
     if counts.get("model"):
         parts.append(f"{counts['model']} of other models")
