@@ -135,7 +135,9 @@ class ThroughputFloor(
 
     def describe(self) -> str:
         """Return the constraint in words."""
-        return f"throughput ≥ {self.limit:g} tokens/s{' per request' if self.scope is Scope.REQUEST else ''}"
+        return (
+            f"throughput ≥ {self.limit:,.10g} tokens/s{' per request' if self.scope is Scope.REQUEST else ''}"
+        )
 
 
 class DiskLimit(msgspec.Struct, frozen=True, kw_only=True, tag="disk", forbid_unknown_fields=True):

@@ -94,9 +94,12 @@ def total(figures: Iterable[Figure], *, unit: Unit) -> Figure:
     """Return the sum of `figures`, with the weakest basis and all evidence.
 
     Half-widths of known intervals are added linearly, which is safe under any dependence between the terms. The sum
-    has an interval only when every inexact term has one; an exact term is one with a zero-width interval.
+    has an interval only when every inexact term has one; an exact term is one with a zero-width interval. Raises
+    InvalidInput without terms.
     """
     terms = tuple(figures)
+    if not terms:
+        raise InvalidInput("figures", "are empty", allowed="at least one term")
     value = math.fsum(term.value for term in terms)
     intervals = [term.interval for term in terms]
     interval: Interval | None = None

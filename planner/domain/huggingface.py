@@ -36,10 +36,10 @@ def _whole(config: Mapping[str, Any], *names: str, default: int | None = None) -
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_NUMBER:
-            shown = repr(value)
+            shown = "the number" if isinstance(value, int) else f"{value!r:.40}"
             raise InvalidInput(
                 f"config.{name}",
-                f"{shown if len(shown) <= 40 else f'{shown[:40]}…'} is not a whole number in range",
+                f"{shown} is not a whole number in range",
                 allowed=f"an integer from 0 to {_MAX_NUMBER}",
             )
         return value
@@ -49,10 +49,13 @@ def _whole(config: Mapping[str, Any], *names: str, default: int | None = None) -
 
 
 def _layer_numbers(config: Mapping[str, Any], name: str) -> frozenset[int]:
-    value = config.get(name) or ()
-    if not isinstance(value, list | tuple) or not all(isinstance(layer, int) for layer in value):
+    value: Any = config.get(name)
+    if value is None:
+        return frozenset()
+    layers = cast("Sequence[object]", value) if isinstance(value, list | tuple) else None
+    if layers is None or not all(isinstance(layer, int) for layer in layers):
         raise InvalidInput(f"config.{name}", "is not a list of layer numbers", allowed="a list of integers")
-    return frozenset(value)
+    return frozenset(cast("Sequence[int]", layers))
 
 
 def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -112,10 +115,10 @@ def _sliding_layers(config: Mapping[str, Any], model_type: str, layers: int, win
     if model_type in {"gemma2", "gpt_oss"}:
         return (layers + 1) // 2
     if model_type == "gemma3_text":
-        return layers - layers // _whole(config, "sliding_window_pattern", default=6)
+        return layers - layers // max(_whole(config, "sliding_window_pattern", default=6), 1)
     if model_type.startswith("qwen"):
         return (
-            layers - _whole(config, "max_window_layers", default=layers)
+            max(layers - _whole(config, "max_window_layers", default=layers), 0)
             if config.get("use_sliding_window")
             else 0
         )

@@ -38,9 +38,9 @@ class Unit(StrEnum):
     COUNT = "count"
 
 
-_DECIMAL: Final = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
-_BINARY: Final = {"": 1, "k": KIB, "m": MIB, "g": GIB, "t": 1024**4}
-_BYTES = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+_DECIMAL: Final = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4, "p": 1000**5}
+_BINARY: Final = {"": 1, "k": KIB, "m": MIB, "g": GIB, "t": 1024**4, "p": 1024**5}
+_BYTES = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(i?)b?\s*", re.IGNORECASE)
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(us|µs|ms|s|sec|min|m|h)?\s*", re.IGNORECASE)
 _SECONDS_PER: Final = {
     "us": 1e-6,
@@ -63,7 +63,7 @@ def parse_bytes(text: str, *, field: str, binary: bool) -> int:
     match = _BYTES.fullmatch(text)
     if match is None:
         raise InvalidInput(
-            field, f"`{text}` is not a size", allowed="a number with B, KB, MB, GB, TB or KiB … TiB"
+            field, f"`{text}` is not a size", allowed="a number with B, KB, MB, GB, TB, PB or KiB … PiB"
         )
     number, prefix, marker = match.groups()
     scale = (_BINARY if binary or marker else _DECIMAL)[prefix.lower()]
@@ -85,6 +85,12 @@ def parse_seconds(text: str, *, field: str, bare: str = "ms") -> float:
     return seconds
 
 
+def _significant(value: float, digits: int = 3) -> str:
+    """Return `value` with so many significant digits, in full above that: "1234", not "1.23e+03"."""
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in text else text
+
+
 def format_bytes(value: float, *, binary: bool = True) -> str:
     """Return `value` bytes with three significant digits: "13.4 GiB", or "14.4 GB" when not `binary`."""
     base, suffixes = (
@@ -98,27 +104,22 @@ def format_bytes(value: float, *, binary: bool = True) -> str:
         magnitude /= base
         step += 1
     scaled = math.copysign(magnitude, value)
-    return (
-        f"{scaled:.0f} B"
-        if step == 0
-        else f"{scaled:.3g} {suffixes[step]}"
-        if magnitude < 999.5
-        else f"{scaled:.0f} {suffixes[step]}"
-    )
+    return f"{scaled:.0f} B" if step == 0 else f"{_significant(scaled)} {suffixes[step]}"
 
 
 def format_seconds(value: float) -> str:
     """Return `value` seconds with three significant digits in the natural unit: "12.3 ms"."""
-    for scale, suffix in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if abs(value) >= scale or suffix == "µs":
-            return f"{value / scale:.3g} {suffix}"
-    raise AssertionError
+    scale, suffix = next(
+        ((scale, suffix) for scale, suffix in ((1.0, "s"), (1e-3, "ms")) if abs(value) >= 0.9995 * scale),
+        (1e-6, "µs"),
+    )
+    return f"{_significant(value / scale)} {suffix}"
 
 
 def format_ratio(value: float, *, signed: bool = False) -> str:
     """Return a ratio as a percentage with up to three significant digits: 0.0123 is "1.23 %"."""
     percent = value * 100
-    text = f"{percent:.3g}" if abs(percent) >= 0.0005 or percent == 0 else f"{percent:.1e}"
+    text = _significant(percent) if abs(percent) >= 0.0005 or percent == 0 else f"{percent:.1e}"
     return f"{'+' if signed and value > 0 else ''}{text} %"
 
 
@@ -132,10 +133,10 @@ def format_value(value: float, unit: Unit) -> str:
         case Unit.RATIO:
             return format_ratio(value)
         case Unit.POINTS:
-            return f"{value:.3g} pp"
+            return f"{_significant(value)} pp"
         case Unit.COUNT:
             return f"{value:,.0f}"
         case Unit.PERPLEXITY | Unit.SCORE:
-            return f"{value:.4g}"
+            return _significant(value, 4)
         case Unit.TOKENS_PER_SECOND | Unit.BITS | Unit.NATS:
-            return f"{value:.3g} {unit.value}"
+            return f"{_significant(value)} {unit.value}"
