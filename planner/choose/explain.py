@@ -72,9 +72,11 @@ def reasons(assessment: Assessment, chosen: Candidate, *, runner_up: Elimination
     )
     each = f" on each of {memory.devices} devices" if memory.devices > 1 else ""
     if memory.capacity is not None and memory.fit_probability is not None:
+        sure = memory.fit_probability > 0.9999
+        chance = "above 0.9999" if sure else f"{memory.fit_probability:.4f}"
         sentences.append(
             f"Needs {with_interval(memory.total)} of {memory.capacity}{each} and fits with probability "
-            f"{memory.fit_probability:.4g}: {parts}."
+            f"{chance}: {parts}."
         )
     else:
         sentences.append(f"Needs {with_interval(memory.total)}{each}: {parts}.")

@@ -168,6 +168,8 @@ def columns_of(rows: Iterable[tuple[Architecture, Figure, Scheme, int]]) -> Colu
         name: np.ascontiguousarray(column.astype(kinds.get(name, np.float64)))
         for name, column in zip(names, matrix, strict=True)
     }
+    for column in columns.values():
+        column.setflags(write=False)  # shared by every question
     return Columns(**columns)
 
 

@@ -157,7 +157,8 @@ class Speeds:
             tokens = output * self._workload.concurrency
             value, lo, hi, point = whole.value / tokens, whole.lo / tokens, whole.hi / tokens, whole.point
         else:
-            value = getattr(self._model, metric)
+            modelled: Floats = getattr(self._model, metric)
+            value = modelled.copy()
             lo, hi, point = value * WEAK_SPREAD.lo, value * WEAK_SPREAD.hi, speed.point
         lo = np.where(np.isnan(lo), value * CLOSE_SPREAD.lo, lo)
         hi = np.where(np.isnan(hi), value * CLOSE_SPREAD.hi, hi)

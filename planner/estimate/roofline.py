@@ -103,6 +103,8 @@ def modelled_times(columns: Columns, degree: Integers, device: Device, load: Loa
     bound = np.where(np.isnan(reads), np.nan, np.fmax(reads, step_operations / peak))
     tpot = bound + step_seconds + hops * (ALL_REDUCE_LATENCY.value + load.concurrency * share)
     end_to_end = ttft + (load.output_tokens - 1) * tpot
+    for seconds in (ttft, tpot, end_to_end):
+        seconds.setflags(write=False)  # kept and read again for every quantile
     return Times(
         ttft=ttft,
         tpot=tpot,

@@ -186,17 +186,45 @@ def _speed_verdict(
     return "likely" if value <= limit.limit else "no"
 
 
-def answer(scenario: Scenario, records: Records) -> Answer:  # noqa: C901, PLR0912, PLR0915 - one plain loop
-    """Return the chosen variant and how many fell at each constraint, by the documented rules."""
-    models = {model.id: model for model in records.models}
-    evaluations: dict[str, list[Evaluation]] = {}
-    for evaluation in sorted(records.evaluations, key=lambda e: e.id):
-        evaluations.setdefault(evaluation.variant_id, []).append(evaluation)
-    profiles: dict[str, list[Profile]] = {}
-    hardware, load = scenario.hardware, scenario.workload
-    for profile in sorted(records.profiles, key=lambda p: p.id):
-        if hardware and profile.device_id == hardware.device_id and profile.devices == hardware.count:
+@dataclass(frozen=True)
+class Grouped:
+    """Records by what a loop looks them up with, made once."""
+
+    records: Records
+    models: dict[str, Model]
+    variants: list[Variant]
+    evaluations: dict[str, list[Evaluation]]
+    profiles: dict[str, list[Profile]]
+
+    @classmethod
+    def of(cls, records: Records) -> Grouped:
+        evaluations: dict[str, list[Evaluation]] = {}
+        for evaluation in sorted(records.evaluations, key=lambda e: e.id):
+            evaluations.setdefault(evaluation.variant_id, []).append(evaluation)
+        profiles: dict[str, list[Profile]] = {}
+        for profile in sorted(records.profiles, key=lambda p: p.id):
             profiles.setdefault(profile.variant_id, []).append(profile)
+        models = {model.id: model for model in records.models}
+        return cls(records, models, sorted(records.variants, key=lambda v: v.id), evaluations, profiles)
+
+
+def answer(scenario: Scenario, records: Records) -> Answer:
+    """Return the chosen variant and how many fell at each constraint, by the documented rules."""
+    return answer_from(scenario, Grouped.of(records))
+
+
+def answer_from(scenario: Scenario, grouped: Grouped) -> Answer:  # noqa: C901, PLR0912, PLR0915 - one plain loop
+    """Return the same from records that are grouped already."""
+    records, models, evaluations = grouped.records, grouped.models, grouped.evaluations
+    hardware, load = scenario.hardware, scenario.workload
+
+    def profiles_of(variant: Variant) -> list[Profile]:
+        return [
+            p
+            for p in grouped.profiles.get(variant.id, [])
+            if hardware and p.device_id == hardware.device_id and p.devices == hardware.count
+        ]
+
     device = next((d for d in records.devices if hardware and d.id == hardware.device_id), None)
     capacity = capacity_of(device, hardware)
     by_type = {type(c): c for c in scenario.constraints}
@@ -210,7 +238,7 @@ def answer(scenario: Scenario, records: Records) -> Answer:  # noqa: C901, PLR09
     first = losses[0] if losses else None
     fell: Counter[str] = Counter()
     best: tuple[tuple[object, ...], str] | None = None
-    for variant in sorted(records.variants, key=lambda v: v.id):
+    for variant in grouped.variants:
         model = models[variant.model_id]
         if not scenario.model.selects(model):
             fell["model"] += 1
@@ -218,7 +246,7 @@ def answer(scenario: Scenario, records: Records) -> Answer:  # noqa: C901, PLR09
         gguf = variant.file_format is FileFormat.GGUF
         if isinstance(runtime, RuntimeFilter):
             known = {"llama.cpp", "ollama"} if gguf else {"transformers", "vllm", "sglang", "tgi"}
-            proven = {p.runtime.name for p in records.profiles if p.variant_id == variant.id}
+            proven = {p.runtime.name for p in grouped.profiles.get(variant.id, [])}
             if runtime.name not in (set(variant.runtimes) or known) | proven:
                 fell["runtime"] += 1
                 continue
@@ -257,7 +285,7 @@ def answer(scenario: Scenario, records: Records) -> Answer:  # noqa: C901, PLR09
                 rejected = rejected or limit.key
         for latency in speeds:
             said_speed = _speed_verdict(
-                latency, variant, model, device, load=load, profiles=profiles.get(variant.id, []), prior=prior
+                latency, variant, model, device, load=load, profiles=profiles_of(variant), prior=prior
             )
             if said_speed == "no":
                 rejected = rejected or latency.key

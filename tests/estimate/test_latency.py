@@ -226,3 +226,12 @@ def test_weight_only_formats_compute_at_the_sixteen_bit_rate() -> None:
         columns = columns_of([(LLAMA.architecture, made.weight_bytes, made.scheme, 0)])
         times[scheme] = float(modelled_times(columns, np.ones(1, dtype=np.int64), GPU, load).ttft[0])
     assert times["int8"] > 1.8 * times["int8-dynamic"]
+
+
+def test_what_is_asked_first_does_not_change_what_is_asked_next() -> None:
+    near = profile(INT8, GPU, {Workload(input_tokens=512, output_tokens=256): (0.1, 0.010)}, quantile="mean")
+    often = speeds(near)
+    for quantile in ("central", "mean", "p50", "mean"):
+        assert figure(often, "tpot", quantile).value == figure(speeds(near), "tpot", quantile).value
+    assert figure(often, "tpot", "p50").value == figure(often, "tpot", "mean").value
+    assert figure(often, "end_to_end").value == figure(speeds(near), "end_to_end").value
