@@ -154,3 +154,22 @@ def test_a_server_that_is_not_there_is_unavailable_not_a_traceback(run):
     assert code == 1
     assert "Traceback" not in err
     assert "127.0.0.1:9" in err
+
+
+def test_a_job_is_queued_shown_listed_and_cancelled(run, tmp_path):
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"kind": "build", "base": {"from": "reference"}, "recipe": {"recipe": "bf16"}}))
+    made = json.loads(run("jobs", "--create", str(job), "--json")[1])
+    assert made["state"] == "queued"
+    assert made["spec"]["recipe"] == {"recipe": "bf16"}
+    assert made["id"] in run("jobs", "--state", "queued")[1]
+    assert json.loads(run("jobs", made["id"], "--cancel", "--json")[1])["state"] == "cancelled"
+    assert "cancelled" in run("jobs", made["id"])[1]
+
+
+def test_a_job_file_that_is_none_is_refused(run, tmp_path):
+    job = tmp_path / "job.json"
+    job.write_text("[]")
+    code, _, err = run("jobs", "--create", str(job))
+    assert code == 2
+    assert "job.json" in err

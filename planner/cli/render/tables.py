@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from planner.cli.render.answer import figure_text
-from planner.domain.device import Device
+from planner.domain.device import Device, Peak
 from planner.domain.evaluation import Evaluation
 from planner.domain.figure import Figure
+from planner.domain.job import Job
 from planner.domain.listing import VariantRow
 from planner.domain.model import Model
 from planner.domain.profile import Distribution, Profile
@@ -152,9 +153,30 @@ def profiles_table(profiles: Iterable[Profile]) -> Table:
     return table
 
 
+def jobs_table(jobs: Iterable[Job]) -> Table:
+    """Return jobs with their state, attempts and the last word on each."""
+    table = listing(("id", "kind", "state", "attempts", "worker", "progress", "last message"))
+    for job in jobs:
+        last = job.attempts[-1] if job.attempts else None
+        message = last and (last.failure.message if last.failure else last.message)
+        table.add_row(
+            job.id,
+            job.kind.value,
+            job.state.value,
+            f"{len(job.attempts)} of {job.max_attempts}",
+            last.worker if last else "",
+            f"{last.progress:.0%}" if last and last.progress is not None else "",
+            message or "",
+        )
+    return table
+
+
 def _cell(value: object) -> str:
     if isinstance(value, Figure):
         return figure_text(value)
+    if isinstance(value, Peak):
+        known = ((name, getattr(value, name)) for name in value.__struct_fields__)
+        return ", ".join(f"{name} {rate / 1e12:.4g} TFLOPS" for name, rate in known if rate is not None)
     if isinstance(value, msgspec.Struct):
         fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
         return ", ".join(
@@ -167,6 +189,24 @@ def _cell(value: object) -> str:
     return str(value)
 
 
+def _labelled(name: str, field: object) -> tuple[str, str]:
+    """Return label and text of a field; a unit in the name moves into the text."""
+    if isinstance(field, int | float) and not isinstance(field, bool):
+        if name.endswith("_bytes_per_second"):
+            return _words(name.removesuffix("_bytes_per_second")), f"{format_bytes(field, binary=False)}/s"
+        if name.endswith("_bytes"):
+            return _words(name.removesuffix("_bytes")), format_bytes(field)
+        if name.endswith("_seconds"):
+            return _words(name.removesuffix("_seconds")), format_seconds(field)
+        if name == "parameters":
+            return name, f"{field:,}"
+    return _words(name), _cell(field)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
 def record(value: msgspec.Struct, *, skip: frozenset[str] = frozenset()) -> Table:
     """Return the fields of one struct that are set, a line each."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
@@ -174,5 +214,6 @@ def record(value: msgspec.Struct, *, skip: frozenset[str] = frozenset()) -> Tabl
         field = getattr(value, name)
         if name in skip or field is None or field in ((), {}):
             continue
-        table.add_row(Text(name.replace("_", " "), style="bold"), _cell(field))
+        label, text = _labelled(name, field)
+        table.add_row(Text(label, style="bold"), text)
     return table
