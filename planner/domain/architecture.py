@@ -62,6 +62,8 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     head_bias: bool = False
     """Bias on the language-model head."""
     qk_norm: bool = False
+    qk_norm_spans_heads: bool = False
+    """The norms of queries and keys have a weight per element of all heads (OLMo 2), not one shared by the heads."""
     norms_per_layer: int = 2
     norm_bias: bool = False
     attention_sinks: bool = False
@@ -113,7 +115,8 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         count = h * (query + key_value) + query * h
         count += (query + key_value) if self.qkv_bias else 0
         count += h if self.output_bias else 0
-        count += 2 * self.head_dim if self.qk_norm else 0
+        if self.qk_norm:
+            count += query + key_value // 2 if self.qk_norm_spans_heads else 2 * self.head_dim
         return count + (self.heads if self.attention_sinks else 0)
 
     def _mlp(self, width: int, *, bias: bool) -> int:

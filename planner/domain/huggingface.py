@@ -26,7 +26,7 @@ _MAX_NUMBER: Final = 1_000_000_000
 """Upper bound of every number of a configuration: far above any model, and no product of a few overflows a float."""
 
 _TIED_BY_DEFAULT: Final = frozenset({"gemma", "gemma2", "gemma3_text"})
-_QK_NORM: Final = frozenset({"qwen3", "qwen3_moe", "gemma3_text"})
+_QK_NORM: Final = frozenset({"qwen3", "qwen3_moe", "gemma3_text", "olmo2"})
 _QKV_BIAS: Final = frozenset({"qwen2", "qwen2_moe", "phi"})
 
 
@@ -161,6 +161,7 @@ def architecture_from_config(config: Mapping[str, Any]) -> Architecture:
         mlp_bias=bool(config.get("mlp_bias")) or phi,
         head_bias=phi,
         qk_norm=model_type in _QK_NORM,
+        qk_norm_spans_heads=model_type == "olmo2",
         norms_per_layer=4 if gemma_norms else 1 if phi else 2,
         norm_bias=phi,
         attention_sinks=model_type == "gpt_oss",
