@@ -234,7 +234,9 @@ def _place(
         every, points = relevant_points(
             evidence, position, terms.degree, workload, engine=setting.engine, now=setting.now
         )
-        peaks = recorded_peaks(columns, terms.degree, every, workload, now=setting.now)
+        peaks = recorded_peaks(
+            columns, terms.degree, every, workload, accelerated=setting.accelerated, now=setting.now
+        )
         has = peaks.profile >= 0
         total = Term(
             np.where(has, peaks.value, terms.total.value),

@@ -33,7 +33,7 @@ from planner.estimate.calibration import (
 from planner.estimate.columns import Columns, Floats, Integers
 from planner.estimate.evidence import DeviceEvidence, Points, recorded
 from planner.estimate.peaks import first_of_each
-from planner.estimate.priors import CLOSE_SPREAD, WEAK_SPREAD
+from planner.estimate.priors import CLOSE_SPREAD, PREFILL_SPREAD, WEAK_SPREAD
 from planner.estimate.roofline import Load, Times, modelled_times
 
 _MODELLED = Basis.MODELLED.rank
@@ -159,7 +159,8 @@ class Speeds:
         else:
             modelled: Floats = getattr(self._model, metric)
             value = modelled.copy()
-            lo, hi, point = value * WEAK_SPREAD.lo, value * WEAK_SPREAD.hi, speed.point
+            spread = PREFILL_SPREAD if metric == "ttft" else WEAK_SPREAD
+            lo, hi, point = value * spread.lo, value * spread.hi, speed.point
         lo = np.where(np.isnan(lo), value * CLOSE_SPREAD.lo, lo)
         hi = np.where(np.isnan(hi), value * CLOSE_SPREAD.hi, hi)
         return Speed(value, lo, hi, np.where(np.isnan(value), -1, _MODELLED), point.copy(), speed.flags)

@@ -2,7 +2,8 @@
 
 A shift adds the modelled difference of KV cache and activations between two points of one variant, device and runtime:
 interpolated between recorded points, modelled outside them. A modelled total is replaced only by a stronger basis, or by
-a shifted recording, which is modelled from more.
+a shifted recording, which is modelled from more. Some sources print memory that cannot be a peak of the device, being
+less than weights, KV cache and the least a GPU context takes: such figures of others are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from planner.domain.workload import Workload
 from planner.estimate.columns import Booleans, Columns, Floats, Integers
 from planner.estimate.evidence import Points
 from planner.estimate.memory import activation_bytes, kv_bytes
-from planner.estimate.priors import CONFIDENCE, PEAK_SHIFT_SPREAD, PEAK_SPREAD
+from planner.estimate.priors import CONFIDENCE, PEAK_SHIFT_SPREAD, PEAK_SPREAD, RUNTIMES
+
+_CONTEXT = np.array([prior.overhead_gpu.lo for prior in RUNTIMES])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,25 @@ def first_of_each(rows: Integers) -> Integers:
     return np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
 
 
+def _is_plausible(columns: Columns, degree: Integers, points: Points) -> Booleans:
+    """Return which recordings on GPUs can be peaks of the device; what our own workers measured is not questioned."""
+    own, own_degree = columns.take(points.row), degree[points.row]
+    cache = kv_bytes(
+        own, own_degree, tokens=points.input_tokens + points.output_tokens, concurrency=points.concurrency
+    )
+    least = own.weight_lo / own_degree + cache + _CONTEXT[own.runtime]
+    plausible: Booleans = points.peak_bytes >= least
+    return plausible | (points.rank == Basis.MEASURED.rank)
+
+
 def recorded_peaks(
-    columns: Columns, degree: Integers, points: Points, workload: Workload, *, now: datetime | None
+    columns: Columns,
+    degree: Integers,
+    points: Points,
+    workload: Workload,
+    *,
+    accelerated: bool,
+    now: datetime | None,
 ) -> Peaks:
     """Return the recorded peaks of the rows of `columns`; `points` are theirs, on the devices asked for."""
     n = len(columns)
@@ -59,6 +79,8 @@ def recorded_peaks(
         stale=np.zeros(n, dtype=np.bool_),
     )
     known = points.take(~np.isnan(points.peak_bytes))
+    if accelerated:
+        known = known.take(_is_plausible(columns, degree, known))
     if not len(known):
         return peaks
     held = (known.input_tokens + known.output_tokens) * known.concurrency

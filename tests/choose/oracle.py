@@ -34,6 +34,7 @@ from planner.estimate.priors import (
     GENERAL,
     KV_SPREAD,
     LLAMA_CPP,
+    PREFILL_SPREAD,
     SHARD_SPREAD,
     STEP_OVERHEAD,
     TRANSFORMERS,
@@ -181,7 +182,8 @@ def _speed_verdict(
     if limit.quantile in {"p90", "p95", "p99"} or device.bandwidth_bytes_per_second is None:
         return "no"
     value = roofline(variant, model, device, load=load, prior=prior)[metric != "ttft"]
-    if value * WEAK_SPREAD.lo > limit.limit:
+    spread = PREFILL_SPREAD if metric == "ttft" else WEAK_SPREAD
+    if value * spread.lo > limit.limit:
         return "no"
     return "likely" if value <= limit.limit else "no"
 

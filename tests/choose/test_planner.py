@@ -177,6 +177,15 @@ def test_peaks_of_runtimes_that_fill_the_device_say_nothing(runtime: str) -> Non
     assert outcome.chosen.memory.total.basis is Basis.MODELLED
 
 
+def test_published_memory_that_cannot_be_a_peak_is_left_out() -> None:
+    bare = profile(INT8, GPU, {LOAD: (0.5, 0.05)}, peak_bytes=round(13.4 * GIB), basis=Basis.PUBLISHED)
+    outcome = recommended(plan(ask(hardware=ON_GPU), index(INT8, profiles=(bare,))))
+    assert outcome.chosen.memory.total.basis is Basis.MODELLED
+    whole = profile(INT8, GPU, {LOAD: (0.5, 0.05)}, peak_bytes=round(14.4 * GIB), basis=Basis.PUBLISHED)
+    outcome = recommended(plan(ask(hardware=ON_GPU), index(INT8, profiles=(whole,))))
+    assert outcome.chosen.memory.total.basis is Basis.PUBLISHED
+
+
 def test_tensor_parallelism_splits_the_weights_and_says_what_it_uses() -> None:
     outcome = recommended(plan(ask(hardware=Hardware(memory_bytes=24 * GIB, count=3)), index()))
     assert outcome.chosen.variant_id == BASE.id
