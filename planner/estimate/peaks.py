@@ -55,7 +55,8 @@ def _is_plausible(columns: Columns, degree: Integers, points: Points) -> Boolean
     )
     least = own.weight_lo / own_degree + cache + _CONTEXT[own.runtime]
     plausible: Booleans = points.peak_bytes >= least
-    return plausible | (points.rank == Basis.MEASURED.rank)
+    plausible |= points.rank == Basis.MEASURED.rank
+    return plausible
 
 
 def recorded_peaks(
