@@ -26,7 +26,7 @@ from planner.domain.variant import Variant
 from planner.errors import InvalidInput
 from planner.wire.service import Service
 
-QUESTION = "reference model on {device}, 128 in 32 out, loss ≤ 1%, fastest"
+QUESTION = "{model} on {device}, {workload.input_tokens} in {workload.output_tokens} out, loss ≤ 1%, smallest"
 NEEDED = ("torch", "transformers", "torchao", "safetensors")
 
 
@@ -113,7 +113,7 @@ def command(*, session: Session, out: Path | None, threads: int | None) -> int:
     the registry: `planner up` shows it afterwards.
     """
     check_installed()
-    from worker.demo import run_demo
+    from worker.demo import WORKLOADS, run_demo
     from worker.jobs import BuildResult, MeasureResult
     from worker.submit import submit
 
@@ -132,8 +132,10 @@ def command(*, session: Session, out: Path | None, threads: int | None) -> int:
                     device = item.result.profile.device_id
         assert device is not None, "the demonstration measures every variant it builds"
         worked = time.monotonic() - started
-        plan = service.recommend(query=QUESTION.format(device=device))
         rows = [_evidence(service, variant, device) for variant in variants]
+        plan = service.recommend(
+            query=QUESTION.format(model=rows[0][0].model_id, device=device, workload=WORKLOADS[0])
+        )
     if session.json:
         session.print_json(
             {
