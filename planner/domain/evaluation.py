@@ -25,6 +25,8 @@ class PairedCounts(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidInput(
                     f"counts.{field}", f"{getattr(self, field)} is negative", allowed="0 or more"
                 )
+        if self.items == 0:
+            raise InvalidInput("counts", "hold no items", allowed="at least one item")
 
     @property
     def items(self) -> int:
