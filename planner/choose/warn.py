@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from planner.choose.candidate import UNMEASURED, detail_of
@@ -10,6 +12,9 @@ from planner.choose.losses import CODE
 from planner.domain.constraint import LatencyLimit, LossLimit, ThroughputFloor
 from planner.domain.outcome import Candidate, Verdict
 from planner.domain.scenario import Objective
+
+NOTABLE_LOSS: Final = 0.01
+"""Loss from which an answer to a question without a loss limit points out that one could be set; a choice of ours."""
 
 
 def warnings(assessment: Assessment, chosen: Candidate | None, position: int | None) -> tuple[str, ...]:
@@ -56,6 +61,9 @@ def _warnings_of(assessment: Assessment, chosen: Candidate, position: int) -> li
         found.append(f"Only likely: {judgement.asked}" + (f"; {detail}." if detail else "."))
     if chosen.loss is None:
         found.append(f"Its loss is not known; {UNMEASURED}.")
+    limited = any(isinstance(constraint, LossLimit) for constraint in setting.scenario.constraints)
+    if not limited and (chosen.loss is None or chosen.loss.figure.value > NOTABLE_LOSS):
+        found.append("No loss limit was asked: `≤1% loss`, for example, rules out what costs more accuracy.")
     if chosen.memory.devices < setting.devices:
         found.append(
             f"Tensor parallelism uses {chosen.memory.devices} of {setting.devices} devices: the heads do not divide further."

@@ -34,7 +34,7 @@ from planner.estimate.columns import Columns, Floats, Integers
 from planner.estimate.evidence import DeviceEvidence, Points, recorded
 from planner.estimate.peaks import first_of_each
 from planner.estimate.priors import CLOSE_SPREAD, PREFILL_SPREAD, WEAK_SPREAD
-from planner.estimate.roofline import Load, Times, modelled_times
+from planner.estimate.roofline import Load, Times, modelled_times, yardstick
 
 _MODELLED = Basis.MODELLED.rank
 
@@ -103,12 +103,19 @@ class Speeds:
         self._now = now
         self._known: dict[tuple[str, str], Speed] = {}
         self._model: Times | None = None
-        self._model_at_points: Times | None = None
+        self._yardstick: Times | None = None
+        self._yardstick_at_points: Times | None = None
         if device is not None:
             self._model = modelled_times(columns, degree, device, Load.of(workload))
             if points is not None and len(points):
-                self._model_at_points = modelled_times(
-                    columns.take(points.row), degree[points.row], device, points.load
+                measure = yardstick(device)
+                self._yardstick = (
+                    self._model
+                    if measure is device
+                    else modelled_times(columns, degree, measure, Load.of(workload))
+                )
+                self._yardstick_at_points = modelled_times(
+                    columns.take(points.row), degree[points.row], measure, points.load
                 )
 
     def of(self, metric: Metric, quantile: str = CENTRAL) -> Speed:
@@ -137,7 +144,7 @@ class Speeds:
 
     def _time(self, metric: Metric, quantile: str) -> Speed:
         speed = self._gap(quantile).copy() if metric == "itl" else self._from_roofline(metric, quantile)
-        if self.points is not None and self._model_at_points is not None:
+        if self.points is not None and self._yardstick_at_points is not None:
             self._override(speed, metric, quantile)
         return speed
 
@@ -168,11 +175,11 @@ class Speeds:
     def _override(self, speed: Speed, metric: Metric, quantile: str) -> None:
         """Put evidence in the place of the roofline, row by row."""
         assert self.points is not None
-        assert self._model is not None
+        assert self._yardstick is not None
         reading = read(self.points, metric, quantile, self._workload, now=self._now)
         modelled = "tpot" if metric == "itl" else metric
-        modelled_there: Floats = getattr(self._model_at_points, modelled)
-        modelled_here: Floats = getattr(self._model, modelled)
+        modelled_there: Floats = getattr(self._yardstick_at_points, modelled)
+        modelled_here: Floats = getattr(self._yardstick, modelled)
         settled = put_exact(speed, reading)
         put_near(speed, reading, settled, modelled_here=modelled_here, modelled_there=modelled_there)
 

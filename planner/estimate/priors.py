@@ -261,3 +261,7 @@ PREFILL_SPREAD: Final = _ratio(
 CLOSE_SPREAD: Final = _ratio(1.0, 1 / 1.6, 1 / 0.6, "whichllm: speed x0.6 to x1.6 between measured points")
 NEAREST_SPREAD: Final = 1.1
 """Narrowest spread factor of a figure that was not measured at its own workload point."""
+STAND_IN_BANDWIDTH: Final = 51.2e9
+"""Bytes per second of two channels of DDR4-3200 (2 x 8 bytes x 3.2e9), where a measured device's own is unknown."""
+STAND_IN_OPERATIONS: Final = 1e12
+"""Operations per second in the same case: the order of magnitude of a CPU with vector units."""

@@ -11,13 +11,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 
-from planner.domain.device import Device, DeviceKind
+from planner.domain.device import Device, DeviceKind, Peak
 from planner.domain.scheme import NumberFormat
 from planner.domain.workload import Workload
 from planner.estimate.columns import FORMATS, Columns, Floats, Integers, kv_elements
-from planner.estimate.priors import ALL_REDUCE_LATENCY, DEFAULT_LINK, RUNTIMES, STEP_OVERHEAD
+from planner.estimate.priors import (
+    ALL_REDUCE_LATENCY,
+    DEFAULT_LINK,
+    RUNTIMES,
+    STAND_IN_BANDWIDTH,
+    STAND_IN_OPERATIONS,
+    STEP_OVERHEAD,
+)
 
 _DECODE: Final = np.array([prior.decode_efficiency.value for prior in RUNTIMES])
 _PREFILL: Final = np.array([prior.prefill_efficiency.value for prior in RUNTIMES])
@@ -59,6 +67,24 @@ def _peaks(device: Device) -> Floats:
     sixteen = device.peak.of(NumberFormat.BF16) or device.peak.fp32
     rates = [device.peak.of(number_format) or sixteen for number_format in FORMATS]
     return np.array([np.nan if rate is None else rate for rate in rates], dtype=np.float64)
+
+
+def yardstick(device: Device) -> Device:
+    """Return the device, with stand-ins for a bandwidth or matrix rate that is unknown.
+
+    Only ratios of times on it are used, to carry a time measured on that device from one workload to another.
+    """
+    known = _peaks(device)
+    if device.bandwidth_bytes_per_second and not np.isnan(known).any():
+        return device
+    peak = (
+        device.peak if not np.isnan(known).any() else Peak(fp32=STAND_IN_OPERATIONS, bf16=STAND_IN_OPERATIONS)
+    )
+    return msgspec.structs.replace(
+        device,
+        bandwidth_bytes_per_second=device.bandwidth_bytes_per_second or STAND_IN_BANDWIDTH,
+        peak=peak,
+    )
 
 
 def weight_bytes_read(columns: Columns, concurrency: Floats) -> Floats:
