@@ -13,7 +13,7 @@ from planner.domain.huggingface import architecture_from_config, same_shape, sup
 from planner.errors import InvalidInput
 
 
-def config(
+def config(  # noqa: PLR0917  seven columns of a table read better than seven keywords a row
     model_type: str, hidden: int, layers: int, heads: int, kv: int, inner: int, vocab: int, **more: Any
 ) -> dict[str, Any]:
     return {
@@ -283,7 +283,7 @@ def test_parameters_add_up(shape: Architecture):
     ],
 )
 def test_impossible_shapes_are_refused(change: dict[str, int], field: str):
-    good = {
+    good: dict[str, Any] = {
         "hidden_size": 64,
         "layers": 4,
         "heads": 4,

@@ -17,7 +17,9 @@ from planner.domain.figure import Basis, Figure
 from planner.domain.loss import LossKind, counts_loss, perplexity_loss, scores_loss
 
 
-def coverage(simulate: Callable[[np.random.Generator], Figure], truth: float, *, runs: int, seed: int) -> tuple[float, float]:
+def coverage(
+    simulate: Callable[[np.random.Generator], Figure], truth: float, *, runs: int, seed: int
+) -> tuple[float, float]:
     """Return how often the interval held `truth`, and how often its upper end did."""
     rng = np.random.default_rng(seed)
     inside = below = 0
@@ -69,7 +71,9 @@ def test_counts_interval(
 
     def simulate(rng: np.random.Generator) -> Figure:
         cells = [int(cell) for cell in rng.multinomial(items, shares)]
-        counts = PairedCounts(both_right=cells[0], only_baseline=cells[1], only_variant=cells[2], both_wrong=cells[3])
+        counts = PairedCounts(
+            both_right=cells[0], only_baseline=cells[1], only_variant=cells[2], both_wrong=cells[3]
+        )
         return counts_loss(counts, kind=kind, basis=Basis.MEASURED, seed=int(rng.integers(1 << 30)))
 
     inside, below = coverage(simulate, truth, runs=300, seed=items)
@@ -89,7 +93,13 @@ def test_graded_scores_interval(kind: LossKind, monkeypatch: pytest.MonkeyPatch)
 
     def simulate(rng: np.random.Generator) -> Figure:
         rows = rng.integers(0, base.size, size=80)
-        return scores_loss(base[rows].tolist(), other[rows].tolist(), kind=kind, basis=Basis.MEASURED, seed=int(rng.integers(1 << 30)))
+        return scores_loss(
+            base[rows].tolist(),
+            other[rows].tolist(),
+            kind=kind,
+            basis=Basis.MEASURED,
+            seed=int(rng.integers(1 << 30)),
+        )
 
     inside, below = coverage(simulate, truth, runs=250, seed=5)
     assert 0.84 <= inside <= 0.95

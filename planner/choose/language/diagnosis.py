@@ -115,7 +115,7 @@ def nearest(word: str, candidates: Iterable[str]) -> tuple[float, str] | None:
 
 
 def _suggest(text: str, start: int, end: int, candidates: tuple[str, ...]) -> tuple[int, int, str | None]:
-    """Return the nearest spelling for the word, or for it with up to three words after it: "lama 3.1 8b"."""
+    """Return the nearest spelling for the word, or for it with up to three words after it: "llamma 3.1 8b"."""
     ends = [end]
     for match in re.finditer(r"[^\s,;，；、。]+", text[end : end + _LONGEST_SUGGESTION]):
         if len(ends) == 4 or text[ends[-1] : end + match.start()].strip(" "):

@@ -1,0 +1,193 @@
+"""Jobs and leases, one rule at a time and then as a state machine against a plain model of what must hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from planner.domain.job import (
+    LEASE_SECONDS,
+    MAX_ATTEMPTS,
+    Failure,
+    FailureReason,
+    Job,
+    JobKind,
+    JobState,
+    can_lease,
+    cancel,
+    complete,
+    expire,
+    fail,
+    holds_lease,
+    lease,
+    renew,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+JOB = Job(id="j", kind=JobKind.BUILD, spec={"recipe": "int8"}, requires=("cuda",))
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def failed(reason: FailureReason = FailureReason.CRASHED) -> Failure:
+    return Failure(reason=reason, message="it broke")
+
+
+def test_a_worker_needs_every_capability():
+    assert can_lease(JOB, frozenset({"cuda", "device:h200-sxm"}))
+    assert not can_lease(JOB, frozenset({"cpu"}))
+    assert not can_lease(lease(JOB, worker="w", token=1, now=NOW), frozenset({"cuda"}))
+
+
+def test_a_lease_is_an_attempt_with_a_token_and_an_end():
+    leased = lease(JOB, worker="w", token=7, now=NOW)
+    assert leased.state is JobState.LEASED
+    assert leased.lease_expires_at == later(LEASE_SECONDS)
+    assert leased.current is not None
+    assert (leased.current.number, leased.current.worker, leased.current.token) == (1, "w", 7)
+    assert holds_lease(leased, 7)
+    assert not holds_lease(leased, 6)
+    assert not holds_lease(JOB, 7)
+
+
+def test_a_heartbeat_extends_the_lease_and_notes_progress():
+    renewed = renew(lease(JOB, worker="w", token=1, now=NOW), now=later(30), progress=0.5, message="layer 3")
+    assert renewed.lease_expires_at == later(30 + LEASE_SECONDS)
+    assert renewed.current is not None
+    assert (renewed.current.progress, renewed.current.message) == (0.5, "layer 3")
+
+
+def test_completion_ends_the_attempt_and_the_token():
+    done = complete(lease(JOB, worker="w", token=1, now=NOW), result={"variant": "v"}, now=later(9))
+    assert (done.state, done.result, done.lease_expires_at, done.current) == (
+        JobState.SUCCEEDED,
+        {"variant": "v"},
+        None,
+        None,
+    )
+    assert (done.attempts[-1].ended_at, done.attempts[-1].progress) == (later(9), 1.0)
+    assert not holds_lease(done, 1)
+
+
+@pytest.mark.parametrize("reason", FailureReason)
+def test_only_failures_that_can_end_differently_are_tried_again(reason: FailureReason):
+    job = fail(lease(JOB, worker="w", token=1, now=NOW), failure=failed(reason), now=later(1))
+    assert job.state is (JobState.QUEUED if reason.is_retryable else JobState.FAILED)
+    assert job.attempts[-1].failure == failed(reason)
+    assert reason.is_retryable is (
+        reason.value in {"worker_lost", "tainted_measurement", "network", "crashed", "timeout"}
+    )
+
+
+def test_attempts_run_out():
+    job = JOB
+    for token in range(MAX_ATTEMPTS):
+        assert can_lease(job, frozenset({"cuda"}))
+        job = fail(lease(job, worker="w", token=token, now=NOW), failure=failed(), now=NOW)
+    assert job.state is JobState.FAILED
+    assert [attempt.number for attempt in job.attempts] == [1, 2, 3]
+
+
+def test_a_lease_expires_only_after_its_end():
+    leased = lease(JOB, worker="w", token=1, now=NOW)
+    assert expire(leased, now=later(LEASE_SECONDS - 1)) is leased
+    lost = expire(leased, now=later(LEASE_SECONDS))
+    assert lost.state is JobState.QUEUED
+    assert lost.attempts[-1].failure is not None
+    assert lost.attempts[-1].failure.reason is FailureReason.WORKER_LOST
+    assert expire(JOB, now=later(1e6)) is JOB
+
+
+def test_cancelling_ends_a_running_attempt_and_leaves_final_jobs_alone():
+    assert cancel(JOB, now=NOW).state is JobState.CANCELLED
+    cancelled = cancel(lease(JOB, worker="w", token=1, now=NOW), now=later(2))
+    assert (cancelled.state, cancelled.attempts[-1].ended_at, cancelled.lease_expires_at) == (
+        JobState.CANCELLED,
+        later(2),
+        None,
+    )
+    done = complete(lease(JOB, worker="w", token=1, now=NOW), result={}, now=NOW)
+    assert cancel(done, now=later(9)) is done
+
+
+class JobMachine(RuleBasedStateMachine):
+    """Workers that lease, report, die and come back late, against one job."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.job = Job(id="j", kind=JobKind.MEASURE, spec={})
+        self.now = NOW
+        self.tokens = 0
+        self.results: list[dict[str, int]] = []
+        self.final: Job | None = None
+
+    @rule(seconds=st.floats(0, 100))
+    def time_passes(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @rule()
+    @precondition(lambda self: can_lease(self.job, frozenset()))
+    def lease(self) -> None:
+        self.tokens += 1
+        self.job = lease(self.job, worker=f"w{self.tokens}", token=self.tokens, now=self.now)
+
+    @rule(token=st.integers(0, 5), progress=st.none() | st.floats(0, 1))
+    def heartbeat(self, token: int, progress: float | None) -> None:
+        if holds_lease(self.job, token):
+            self.job = renew(self.job, now=self.now, progress=progress, message=None)
+
+    @rule(token=st.integers(0, 5))
+    def complete(self, token: int) -> None:
+        if holds_lease(self.job, token):
+            self.results.append({"token": token})
+            self.job = complete(self.job, result={"token": token}, now=self.now)
+
+    @rule(token=st.integers(0, 5), reason=st.sampled_from(FailureReason))
+    def fail(self, token: int, reason: FailureReason) -> None:
+        if holds_lease(self.job, token):
+            self.job = fail(self.job, failure=failed(reason), now=self.now)
+
+    @rule()
+    def expire(self) -> None:
+        self.job = expire(self.job, now=self.now)
+
+    @rule()
+    def cancel(self) -> None:
+        self.job = cancel(self.job, now=self.now)
+
+    @invariant()
+    def only_a_leased_job_has_a_lease(self) -> None:
+        leased = self.job.state is JobState.LEASED
+        assert (self.job.current is not None) is leased
+        assert (self.job.lease_expires_at is not None) is leased
+
+    @invariant()
+    def ended_attempts_are_kept_and_at_most_one_is_open(self) -> None:
+        still_open = [attempt for attempt in self.job.attempts if attempt.ended_at is None]
+        assert len(still_open) == (1 if self.job.state is JobState.LEASED else 0)
+        assert [attempt.number for attempt in self.job.attempts] == list(range(1, len(self.job.attempts) + 1))
+        assert len(self.job.attempts) <= self.job.max_attempts
+
+    @invariant()
+    def only_the_newest_token_holds(self) -> None:
+        holders = [token for token in range(self.tokens + 1) if holds_lease(self.job, token)]
+        assert holders == ([self.tokens] if self.job.state is JobState.LEASED else [])
+
+    @invariant()
+    def final_is_final_and_has_at_most_one_result(self) -> None:
+        if self.final is not None:
+            assert self.job == self.final
+        if self.job.state.is_final:
+            self.final = self.job
+        assert len(self.results) <= 1
+        assert (self.job.result is not None) is (self.job.state is JobState.SUCCEEDED)
+
+
+TestJobMachine = JobMachine.TestCase
+TestJobMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -1,0 +1,295 @@
+"""Every struct of the domain survives JSON: what is stored or sent is what comes back, unions included."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+import planner.domain
+from planner.domain.alias import Alias, AliasMove
+from planner.domain.architecture import Architecture, Experts, LatentAttention
+from planner.domain.constraint import (
+    Constraint,
+    DiskLimit,
+    FormatFilter,
+    LatencyLimit,
+    LatencyMetric,
+    LicenseFilter,
+    LossLimit,
+    RuntimeFilter,
+    SchemeFilter,
+    Scope,
+    ThroughputFloor,
+)
+from planner.domain.device import Device, DeviceKind, Peak
+from planner.domain.evaluation import Document, Evaluation, Fidelity, PairedCounts
+from planner.domain.figure import Basis, Figure, Interval, exact
+from planner.domain.job import Attempt, Failure, FailureReason, Job, JobKind, JobState, Lease
+from planner.domain.listing import Page, VariantFilter, VariantRow
+from planner.domain.loss import LossBasis, LossKind, LossVerdict
+from planner.domain.model import Model
+from planner.domain.outcome import (
+    Candidate,
+    Check,
+    Elimination,
+    FrontierPoint,
+    Infeasible,
+    LatencyAnswer,
+    LossAnswer,
+    MemoryEstimate,
+    Outcome,
+    Plan,
+    Recommended,
+    Relaxation,
+    Verdict,
+)
+from planner.domain.profile import Distribution, Environment, MemoryUse, Profile, ProfilePoint
+from planner.domain.runtime import Runtime
+from planner.domain.scenario import (
+    Effective,
+    Hardware,
+    ModelSelector,
+    Objective,
+    Origin,
+    Preset,
+    Scenario,
+    SelectorKind,
+)
+from planner.domain.scheme import ActivationScaling, NumberFormat, Precision, Scheme
+from planner.domain.units import Unit
+from planner.domain.variant import Artifact, FileFormat, Provenance, Variant
+from planner.domain.workload import Workload
+from planner.errors import InvalidInput
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+INTERVAL = Interval(lo=-0.1, hi=1e-9, confidence=0.9)
+FIGURE = Figure(
+    value=0.1 + 0.2,
+    unit=Unit.RATIO,
+    basis=Basis.INTERPOLATED,
+    interval=INTERVAL,
+    evidence=("a", "b"),
+    note="注意",
+)
+BYTES = exact(2**53, Unit.BYTES, basis=Basis.MEASURED)
+EXPERTS = Experts(
+    count=8,
+    active=2,
+    intermediate_size=3,
+    shared_intermediate_size=4,
+    shared_gate=True,
+    dense_layers=1,
+    correction_bias=True,
+    bias=True,
+)
+MLA = LatentAttention(kv_lora_rank=1, rope_head_dim=2, nope_head_dim=3, value_head_dim=4, query_lora_rank=5)
+SHAPE = Architecture(
+    hidden_size=8, layers=2, heads=2, kv_heads=1, head_dim=4, intermediate_size=16, vocab_size=32, tied_embeddings=True, sliding_window=4, sliding_layers=1,
+    experts=EXPERTS, mla=MLA, model_type="deepseek_v3", max_context=4096,
+)  # fmt: skip
+PRECISION = Precision(format=NumberFormat.INT4, group_size=128, symmetric=False, scale_bits=32)
+SCHEME = Scheme(
+    weight=PRECISION, activation=Precision(format=NumberFormat.INT8), activation_scaling=ActivationScaling.STATIC, kv=Precision(format=NumberFormat.FP8),
+    method="awq", label="q4_k_m", mixed=True,
+)  # fmt: skip
+ENVIRONMENT = Environment(
+    device_name="H100",
+    driver="550",
+    versions={"torch": "2.9"},
+    facts={"clock": 1980, "ecc": True, "note": None, "watts": 1.5},
+)
+DISTRIBUTION = Distribution(
+    samples=200, mean=1.5, p50=1.0, p50_interval=INTERVAL, p90=2, p95=3, p99=4, stddev=0.1
+)
+MEMORY_USE = MemoryUse(
+    weights_bytes=1, peak_allocated_bytes=2, peak_reserved_bytes=3, peak_device_bytes=4, peak_rss_bytes=5
+)
+WORKLOAD = Workload(input_tokens=7, output_tokens=8, concurrency=9)
+POINT = ProfilePoint(
+    workload=WORKLOAD, ttft_seconds=DISTRIBUTION, output_tokens_per_second=DISTRIBUTION, memory=MEMORY_USE
+)
+ARTIFACT = Artifact(path="模型/a.safetensors", size=2**60, sha256="0" * 64)
+VARIANT = Variant(
+    id="sha256:" + "0" * 64, model_id="m", name="v", scheme=SCHEME, file_format=FileFormat.SAFETENSORS, weight_bytes=BYTES, parameters=10**12, effective_bits=4.125,
+    artifacts=(ARTIFACT,), provenance=Provenance(recipe="int4", versions={"torchao": "0.14"}, build_seconds=1.5), runtimes=("vllm",), created_at=NOW,
+)  # fmt: skip
+COUNTS = PairedCounts(both_right=1, only_baseline=2, only_variant=3, both_wrong=4)
+DOCUMENT = Document(id="d", tokens=3, baseline_nll=1.5, variant_nll=1.75)
+FIDELITY = Fidelity(kl_mean=FIGURE, top1_agreement=FIGURE)
+CONSTRAINTS: tuple[Constraint, ...] = (
+    LossLimit(limit=0.01, kind=LossKind.RELATIVE, task="mmlu", certified_only=True, confidence=0.99),
+    LatencyLimit(metric=LatencyMetric.END_TO_END, limit=0.1 + 0.2, quantile="p99"),
+    ThroughputFloor(limit=100, scope=Scope.REQUEST),
+    DiskLimit(limit=2**53 + 1),
+    SchemeFilter(words=("int4", "fp8"), exclude=True),
+    RuntimeFilter(name="vllm"),
+    FormatFilter(name="gguf"),
+    LicenseFilter(name="apache"),
+)
+SELECTOR = ModelSelector(kind=SelectorKind.FAMILY, value="Llama", size_billions=8)
+HARDWARE = Hardware(device_id="d", count=2, memory_bytes=24 * 2**30, kind=DeviceKind.BOARD)
+SCENARIO = Scenario(
+    model=SELECTOR, hardware=HARDWARE, workload=WORKLOAD, constraints=CONSTRAINTS, objective=Objective.CHEAPEST, risk=0.001, preset="chat",
+    origins={"model": Origin.ASKED, "loss:mmlu": Origin.PRESET},
+)  # fmt: skip
+ESTIMATE = MemoryEstimate(
+    weights=BYTES,
+    kv_cache=FIGURE,
+    activations=FIGURE,
+    overhead=FIGURE,
+    total=BYTES,
+    capacity=BYTES,
+    fit_probability=0.99,
+    devices=2,
+)
+CHECK = Check(key="loss", asked="≤ 1 %", verdict=Verdict.LIKELY, figure=FIGURE, detail="near")
+LOSS_ANSWER = LossAnswer(
+    figure=FIGURE,
+    kind=LossKind.ABSOLUTE,
+    tasks=("a",),
+    metric="accuracy",
+    items=5,
+    verdict=LossVerdict.CERTIFIED,
+    items_to_settle=7,
+)
+CANDIDATE = Candidate(
+    variant_id="v", model_id="m", name="n", scheme="int4", memory=ESTIMATE, disk=BYTES, loss=LOSS_ANSWER, latency=LatencyAnswer(ttft=FIGURE, runtime="vllm"), checks=(CHECK,),
+    fetchable=True,
+)  # fmt: skip
+ELIMINATION = Elimination(
+    variant_id="v", model_id="m", name="n", key="memory", reason="too large", figure=BYTES, margin=0.5
+)
+RELAXATION = Relaxation(
+    key="loss", before="1 %", after="2 %", change=1.0, scenario=SCENARIO, variant_id="v", name="n"
+)
+FRONTIER = FrontierPoint(
+    variant_id="v", name="n", memory_bytes=1.5, loss=0.01, tpot_seconds=0.02, chosen=True
+)
+RECOMMENDED = Recommended(
+    chosen=CANDIDATE, reasons=("because",), alternatives=(CANDIDATE,), frontier=(FRONTIER,), eliminations=(ELIMINATION,), eliminated={"memory": 3}, warnings=("mind",)
+)  # fmt: skip
+INFEASIBLE = Infeasible(
+    conflict=("loss", "memory"), relaxations=(RELAXATION,), nearest=(CANDIDATE,), eliminations=(ELIMINATION,), eliminated={"loss": 1}, warnings=()
+)  # fmt: skip
+EFFECTIVE = Effective(key="model", sentence="any model", origin=Origin.DEFAULT)
+FAILURE = Failure(reason=FailureReason.OOM_DEVICE, message="out of memory", log_tail="…\n")
+ATTEMPT = Attempt(
+    number=1, worker="w", token=3, started_at=NOW, ended_at=NOW, progress=0.5, message="half", failure=FAILURE
+)
+JOB = Job(
+    id="j", kind=JobKind.BUILD, spec={"recipe": {"bits": 4}, "list": [1, None]}, state=JobState.FAILED, requires=("cuda",), attempts=(ATTEMPT,), max_attempts=2,
+    lease_expires_at=NOW, result={"ok": False}, created_at=NOW,
+)  # fmt: skip
+
+EXAMPLES: tuple[msgspec.Struct, ...] = (
+    FIGURE, INTERVAL, EXPERTS, MLA, SHAPE, PRECISION, SCHEME, ENVIRONMENT, DISTRIBUTION, MEMORY_USE, WORKLOAD, POINT, ARTIFACT, VARIANT, VARIANT.provenance, COUNTS,
+    DOCUMENT, FIDELITY, *CONSTRAINTS, SELECTOR, HARDWARE, SCENARIO, ESTIMATE, CHECK, LOSS_ANSWER, CANDIDATE, CANDIDATE.latency, ELIMINATION, RELAXATION, FRONTIER,
+    RECOMMENDED, INFEASIBLE, EFFECTIVE, FAILURE, ATTEMPT, JOB, Lease(job=JOB, token=3, expires_at=NOW, heartbeat_seconds=15.0),
+    Runtime(name="vllm", version="0.9", mode="serving"), Peak(fp32=1.5, fp4=None),
+    Device(id="d", name="D", kind=DeviceKind.CPU, vendor="V", memory_bytes=2**40, peak=Peak(bf16=1e15), aliases=("a",), citations=("c",)),
+    Model(id="m", name="M", family="F", architecture=SHAPE, parameters=1, reference_format=NumberFormat.BF16, size_billions=13, hub_id="o/m", license="MIT"),
+    Profile(
+        id="p", variant_id="v", device_id="d", runtime=Runtime(name="vllm"), basis=Basis.MEASURED, points=(POINT,), devices=2, environment=ENVIRONMENT, measured_at=NOW,
+        synthetic_weights=True, doubt="odd",
+    ),
+    Evaluation(
+        id="e", variant_id="v", task="mmlu", metric="accuracy", higher_is_better=True, basis=Basis.PUBLISHED, baseline_score=0.5, variant_score=0.4, relative_loss=FIGURE,
+        absolute_loss=FIGURE, counts=COUNTS, documents=(DOCUMENT,), fidelity=FIDELITY, environment=ENVIRONMENT, measured_at=NOW,
+    ),
+    LossBasis(figure=FIGURE, kind=LossKind.RELATIVE, tasks=("a", "b"), metric="accuracy", items=None),
+    Preset(id="p", name="P", description="d", workload=WORKLOAD, constraints=CONSTRAINTS, objective=Objective.FASTEST, aliases=("聊天",), citations=("c",)),
+    Plan(id="p", scenario=SCENARIO, understood=(EFFECTIVE,), result=INFEASIBLE, revision=3, as_of=NOW, planner_version="1", query="13B?"),
+    Alias(name="prod", variant_id="v", number=2, actor="me", moved_at=NOW), AliasMove(name="prod", number=1, variant_id="v", actor="me", moved_at=NOW),
+    VariantFilter(model="m", format=FileFormat.GGUF, fetchable=True, max_bits=4), VariantRow(variant=VARIANT, scheme="int4", loss=FIGURE, profile_count=2),
+)  # fmt: skip
+
+
+def _structs() -> Iterator[type[msgspec.Struct]]:
+    for module in pkgutil.iter_modules(planner.domain.__path__):
+        for value in vars(importlib.import_module(f"planner.domain.{module.name}")).values():
+            if (
+                isinstance(value, type)
+                and issubclass(value, msgspec.Struct)
+                and value.__module__.startswith("planner.domain")
+            ):
+                yield value
+
+
+def test_every_struct_of_the_domain_has_an_example():
+    assert {struct.__name__ for struct in _structs()} - {type(example).__name__ for example in EXAMPLES} == {
+        "Page"
+    }
+
+
+def test_every_struct_is_frozen_so_that_evidence_cannot_change():
+    assert [struct.__name__ for struct in _structs() if not struct.__struct_config__.frozen] == []
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: type(example).__name__)
+def test_json_gives_back_the_same(example: msgspec.Struct):
+    encoded = msgspec.json.encode(example)
+    assert msgspec.json.decode(encoded, type=type(example)) == example
+    assert msgspec.convert(msgspec.to_builtins(example), type=type(example)) == example
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(example), type=type(example)) == example
+
+
+@pytest.mark.parametrize("constraint", CONSTRAINTS, ids=lambda constraint: constraint.key)
+def test_constraints_are_told_apart_by_their_type(constraint: Constraint):
+    encoded = msgspec.json.encode(constraint)
+    assert msgspec.json.decode(encoded)["type"] == constraint.key.partition(":")[0].replace(
+        "e2e", "latency"
+    ).replace("scheme-excluded", "scheme")
+    assert msgspec.json.decode(encoded, type=Constraint) == constraint
+
+
+@pytest.mark.parametrize("outcome", [RECOMMENDED, INFEASIBLE], ids=["recommended", "infeasible"])
+def test_outcomes_are_told_apart(outcome: Outcome):
+    encoded = msgspec.json.encode(outcome)
+    name = "recommended" if isinstance(outcome, Recommended) else "infeasible"
+    assert msgspec.json.decode(encoded)["outcome"] == name
+    assert msgspec.json.decode(encoded, type=Outcome) == outcome
+
+
+def test_a_page_of_any_struct():
+    page = Page(items=(VARIANT, VARIANT), next_cursor="abc")
+    assert msgspec.json.decode(msgspec.json.encode(page), type=Page[Variant]) == page
+
+
+@pytest.mark.parametrize(
+    ("document", "struct"),
+    [
+        ({"type": "loss", "limit": 0.01, "surprise": 1}, Constraint),
+        ({"type": "power", "limit": 1}, Constraint),
+        ({"limit": 0.01}, Constraint),
+        ({"model": {"kind": "size", "size_billions": 13}, "surprise": 1}, Scenario),
+        ({"outcome": "maybe"}, Outcome),
+        ({"value": "1", "unit": "bytes", "basis": "measured"}, Figure),
+        ({"value": 1, "unit": "furlongs", "basis": "measured"}, Figure),
+    ],
+)
+def test_documents_that_do_not_fit_are_refused(document: dict[str, Any], struct: Any):
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode(document), type=struct)
+
+
+@pytest.mark.parametrize(
+    ("document", "struct", "field"),
+    [
+        ({"type": "loss", "limit": -1}, Constraint, "loss.limit"),
+        ({"kind": "size"}, ModelSelector, "model.size_billions"),
+        ({"path": "../x", "size": 1, "sha256": "0" * 64}, Artifact, "artifact.path"),
+        ({"lo": 2, "hi": 1, "confidence": 0.9}, Interval, "interval"),
+    ],
+)
+def test_values_that_are_not_allowed_name_the_field_also_from_json(
+    document: dict[str, Any], struct: Any, field: str
+):
+    with pytest.raises(InvalidInput) as caught:
+        msgspec.json.decode(msgspec.json.encode(document), type=struct)
+    assert caught.value.details["field"] == field
