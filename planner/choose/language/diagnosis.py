@@ -61,6 +61,8 @@ def diagnose(source: Source, vocabulary: Vocabulary, failure: Failure) -> Invali
     if failure.understood and failure.previous is not None and not failure.complete:
         before = source.text[failure.previous[0] : failure.previous[1]]
         problem = f"`{word}` cannot follow `{before}`"
+    elif failure.understood:
+        problem = f"`{word}` cannot stand here"
     else:
         problem = f"`{word}` is not understood"
     return source.error(problem, start, end, expected=expected, suggestion=suggestion)

@@ -168,6 +168,7 @@ def test_a_comparator_that_contradicts_the_quantity_is_explained(
         ("4090 with 64GB RAM", "64GB RAM", "memory of the machine"),
         ("gemma 9b", "9b", "has no 9B model"),
         ("open source", "open source", "name one"),
+        ("7B or 13B", "or", "cannot stand here"),
         ("7B under 300W", "W", "power is not"),
         ("7B for $100", "$", "prices are not known"),
         ("100 context", "100 context", "leaves none"),
