@@ -598,6 +598,8 @@ export interface components {
             /** @description Absent means `false`. */
             qk_norm?: boolean;
             /** @description Absent means `false`. */
+            qk_norm_spans_heads?: boolean;
+            /** @description Absent means `false`. */
             qkv_bias?: boolean;
             /** @description Absent means `0`. */
             sliding_layers?: number;
