@@ -1,5 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { formatBytes, formatFigure, formatRatio, formatSeconds, significant } from "./format";
+import {
+  formatBytes,
+  formatChange,
+  formatFigure,
+  formatInterval,
+  formatRatio,
+  formatSeconds,
+  formatTime,
+  significant,
+} from "./format";
 
 describe("format", () => {
   it("keeps three significant digits and never writes a known size as an exponent", () => {
@@ -30,5 +39,14 @@ describe("format", () => {
       formatFigure({ ...figure, evidence: [], interval: { lo: 0.0031, hi: 0.0031, confidence: 0.9 } }),
     ).toBe("0.31 %");
     expect(formatRatio(-0.002)).toBe("-0.2 %");
+    expect(formatInterval({ ...figure, evidence: [], interval })).toBe("[0.1 %, 0.5 %]");
+    expect(formatInterval({ ...figure, evidence: [] })).toBeNull();
+  });
+
+  it("writes changes with their sign and times in UTC", () => {
+    expect(formatChange(3.875)).toBe("+388 %");
+    expect(formatChange(-0.8857)).toBe("-88.6 %");
+    expect(formatTime("2026-01-31T10:30:59.5+01:00")).toBe("2026-01-31 09:30 UTC");
+    expect(formatTime("yesterday")).toBe("yesterday");
   });
 });

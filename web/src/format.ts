@@ -4,13 +4,13 @@ import type { Figure, Unit } from "./api/types";
 
 const BINARY = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
-/** Three significant digits, never in exponent form for numbers people know. */
-export function significant(value: number): string {
+/** A few significant digits, never in exponent form for numbers people know. */
+export function significant(value: number, digits = 3): string {
   if (value === 0) return "0";
   const magnitude = Math.abs(value);
-  if (magnitude >= 999.5) return Math.round(value).toLocaleString("en");
+  if (magnitude >= 10 ** digits - 0.5) return Math.round(value).toLocaleString("en");
   if (magnitude < 1e-4) return value.toExponential(1);
-  return String(Number(value.toPrecision(3)));
+  return String(Number(value.toPrecision(digits)));
 }
 
 export function formatBytes(value: number): string {
@@ -48,16 +48,30 @@ export function formatValue(value: number, unit: Unit): string {
       return Math.round(value).toLocaleString("en");
     case "perplexity":
     case "score":
-      return String(Number(value.toPrecision(4)));
+      return significant(value, 4);
     default:
       return `${significant(value)} ${unit}`;
   }
 }
 
-/** "0.31 % [0.1 %, 0.5 %]"; a missing interval is left out, never shown as zero width. */
+/** "[0.1 %, 0.5 %]"; null where the interval is unknown or has no width, which is not the same as zero. */
+export function formatInterval({ interval, unit }: Figure): string | null {
+  if (!interval || interval.lo === interval.hi) return null;
+  return `[${formatValue(interval.lo, unit)}, ${formatValue(interval.hi, unit)}]`;
+}
+
+/** "0.31 % [0.1 %, 0.5 %]". */
 export function formatFigure(figure: Figure): string {
-  const value = formatValue(figure.value, figure.unit);
-  const interval = figure.interval;
-  if (!interval || interval.lo === interval.hi) return value;
-  return `${value} [${formatValue(interval.lo, figure.unit)}, ${formatValue(interval.hi, figure.unit)}]`;
+  return [formatValue(figure.value, figure.unit), formatInterval(figure)].filter(Boolean).join(" ");
+}
+
+/** A relative change with its sign: "+388 %", "-88.6 %". */
+export function formatChange(value: number): string {
+  return `${value > 0 ? "+" : ""}${formatRatio(value)}`;
+}
+
+/** A time of the server, to the minute, in UTC: "2026-01-31 09:30 UTC". */
+export function formatTime(iso: string): string {
+  const time = new Date(iso);
+  return Number.isNaN(time.getTime()) ? iso : `${time.toISOString().slice(0, 16).replace("T", " ")} UTC`;
 }

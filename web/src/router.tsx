@@ -1,9 +1,21 @@
 /** Routes. What a page shows is in its URL, so that every view can be linked and the back button works. */
 
-import { createRootRoute, createRoute, createRouter, Link, Outlet } from "@tanstack/react-router";
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  type ErrorComponentProps,
+  Link,
+  Outlet,
+  parseSearchWith,
+  type RouterHistory,
+  stringifySearchWith,
+} from "@tanstack/react-router";
 import { AskPage } from "./pages/AskPage";
 import { PlanPage } from "./pages/PlanPage";
-import { parseVariantSearch, VariantsPage } from "./pages/VariantsPage";
+import { VariantPage } from "./pages/VariantPage";
+import { parseVariantSearch, textOf, VariantsPage } from "./pages/VariantsPage";
+import { useTitle } from "./useTitle";
 
 function Layout() {
   return (
@@ -12,14 +24,14 @@ function Layout() {
         <Link to="/" search={{}} className="brand">
           <img src="/icon.svg" alt="" width="24" height="24" /> Variant Planner
         </Link>
-        <nav>
+        <nav aria-label="Pages">
           <Link to="/" search={{}} activeOptions={{ exact: true, includeSearch: false }}>
             Ask
           </Link>
           <Link to="/variants" search={{}} activeOptions={{ includeSearch: false }}>
             Variants
           </Link>
-          <a href="/schema">API</a>
+          <a href="/schema/openapi.json">API</a>
         </nav>
       </header>
       <main>
@@ -30,6 +42,7 @@ function Layout() {
 }
 
 function NotFound() {
+  useTitle("No such page");
   return (
     <section>
       <h1>No such page</h1>
@@ -47,13 +60,29 @@ function NotFound() {
   );
 }
 
+/** A fault of the dashboard itself; the server's errors are shown where they belong. */
+function Fault({ error }: ErrorComponentProps) {
+  return (
+    <section role="alert" className="problem">
+      <p>
+        <strong>This page failed</strong>: {error instanceof Error ? error.message : String(error)}
+      </p>
+      <button type="button" onClick={() => window.location.reload()}>
+        Load it again
+      </button>
+    </section>
+  );
+}
+
 const rootRoute = createRootRoute({ component: Layout, notFoundComponent: NotFound });
 
 export const askRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: "/",
-  validateSearch: (search: Record<string, unknown>): { q?: string } =>
-    typeof search.q === "string" && search.q ? { q: search.q } : {},
+  validateSearch: (search: Record<string, unknown>): { q?: string } => {
+    const q = textOf(search.q);
+    return q ? { q } : {};
+  },
   component: function Ask() {
     const { q } = askRoute.useSearch();
     const navigate = askRoute.useNavigate();
@@ -69,9 +98,11 @@ const planRoute = createRoute({
   },
 });
 
+const variantsParent = createRoute({ getParentRoute: () => rootRoute, path: "/variants" });
+
 export const variantsRoute = createRoute({
-  getParentRoute: () => rootRoute,
-  path: "/variants",
+  getParentRoute: () => variantsParent,
+  path: "/",
   validateSearch: parseVariantSearch,
   component: function Variants() {
     const search = variantsRoute.useSearch();
@@ -80,9 +111,38 @@ export const variantsRoute = createRoute({
   },
 });
 
-export const router = createRouter({
-  routeTree: rootRoute.addChildren([askRoute, planRoute, variantsRoute]),
+const variantRoute = createRoute({
+  getParentRoute: () => variantsParent,
+  path: "$",
+  component: function OneVariant() {
+    return <VariantPage name={variantRoute.useParams()._splat ?? ""} />;
+  },
 });
+
+const routeTree = rootRoute.addChildren([
+  askRoute,
+  planRoute,
+  variantsParent.addChildren([variantsRoute, variantRoute]),
+]);
+
+/** The dashboard's router; tests give it a history in memory. */
+export function makeRouter(history?: RouterHistory) {
+  return createRouter({
+    routeTree,
+    ...(history ? { history } : {}),
+    defaultErrorComponent: Fault,
+    scrollRestoration: true,
+    // What a route does not read from the URL does not reach its page.
+    search: { strict: true },
+    // Texts stand in the URL as they are, not as JSON.
+    parseSearch: parseSearchWith((text) => text),
+    stringifySearch: stringifySearchWith(JSON.stringify),
+    // Ids hold colons; they read better unescaped.
+    pathParamsAllowedCharacters: [":"],
+  });
+}
+
+export const router = makeRouter();
 
 declare module "@tanstack/react-router" {
   interface Register {

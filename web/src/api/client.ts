@@ -1,14 +1,11 @@
 /** The one place that talks to the server: typed by its OpenAPI document, errors as RFC 9457 problem details. */
 
 import createClient from "openapi-fetch";
-import type { paths } from "./schema";
+import type { components, paths } from "./schema";
 
-export interface Problem {
-  title: string;
-  detail: string;
-  status: number;
-  [key: string]: unknown;
-}
+/** What an error is known by here; everything else of the problem details may be missing. */
+export type Problem = Pick<components["schemas"]["Problem"], "title" | "detail" | "status"> &
+  Partial<components["schemas"]["Problem"]>;
 
 export class ApiError extends Error {
   constructor(readonly problem: Problem) {

@@ -1,94 +1,44 @@
-import { Link } from "@tanstack/react-router";
-import type { Candidate, Check, Elimination, Infeasible, Plan, Recommended, Relaxation } from "../api/types";
+import { Link, useNavigate } from "@tanstack/react-router";
+import type { Candidate, Effective, Infeasible, Plan, Recommended } from "../api/types";
+import { chartPoints, lossLimit } from "../charts/frontier";
 import { MemoryBar } from "../charts/MemoryBar";
 import { ParetoChart } from "../charts/ParetoChart";
-import { formatRatio } from "../format";
+import { formatTime } from "../format";
 import { CandidateTable } from "./CandidateTable";
-import { FigureText } from "./FigureText";
+import { Checks } from "./Checks";
+import { Eliminated } from "./Eliminated";
+import { FetchCommand } from "./FetchCommand";
+import { KeyFigures } from "./KeyFigures";
+import { Prose } from "./Prose";
+import { Relaxations } from "./Relaxations";
 import { Understood } from "./Understood";
+import { VariantLink } from "./VariantLink";
 
-const LISTED = 50;
-
-function Checks({ checks }: { checks: Check[] }) {
+function Warnings({ rows }: { rows: string[] }) {
+  if (rows.length === 0) return null;
   return (
-    <div className="scroll">
-      <table>
-        <caption className="visually-hidden">
-          Each constraint, the figure it was held against, and the verdict
-        </caption>
-        <thead>
-          <tr>
-            <th scope="col">Constraint</th>
-            <th scope="col">Figure</th>
-            <th scope="col">Verdict</th>
-            <th scope="col">Why</th>
-          </tr>
-        </thead>
-        <tbody>
-          {checks.map((check) => (
-            <tr key={`${check.key}:${check.asked}`}>
-              <td>{check.asked}</td>
-              <td>{check.figure ? <FigureText figure={check.figure} /> : ""}</td>
-              <td>
-                <span className={`verdict verdict-${check.verdict}`}>{check.verdict}</span>
-              </td>
-              <td>{check.detail}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
-}
-
-function Eliminated({ rows, counts }: { rows: Elimination[]; counts: Record<string, number> }) {
-  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
-  if (total === 0) return null;
-  const summary = Object.entries(counts)
-    .sort(([, a], [, b]) => b - a)
-    .map(([key, count]) => `${count} at ${key}`)
-    .join(", ");
-  const listed = rows.slice(0, LISTED);
-  return (
-    <details>
-      <summary>
-        Not chosen: {total} <span className="muted">({summary})</span>
-      </summary>
-      <div className="scroll">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Variant</th>
-              <th scope="col">Fell at</th>
-              <th scope="col">Reason</th>
-            </tr>
-          </thead>
-          <tbody>
-            {listed.map((row) => (
-              <tr key={row.variant_id}>
-                <td title={row.variant_id}>{row.name}</td>
-                <td>{row.key}</td>
-                <td>{row.reason}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-      {total > listed.length && <p className="muted">… and {total - listed.length} more.</p>}
-    </details>
+    <section className="warnings" aria-label="Warnings">
+      <h3>Keep in mind</h3>
+      <ul>
+        {rows.map((row) => (
+          <li key={row}>
+            <Prose text={row} />
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 
 function Chosen({ chosen }: { chosen: Candidate }) {
   return (
     <>
-      <h1>
-        {chosen.name} <span className="badge">{chosen.scheme}</span>
-      </h1>
+      <h2 className="chosen">
+        <VariantLink id={chosen.variant_id}>{chosen.name}</VariantLink>{" "}
+        <span className="badge">{chosen.scheme}</span>
+      </h2>
       {chosen.fetchable ? (
-        <p>
-          <code>planner fetch {chosen.variant_id}</code>
-        </p>
+        <FetchCommand id={chosen.variant_id} name={chosen.name} />
       ) : (
         <p className="muted">A published build: its figures are known, its files are not in this registry.</p>
       )}
@@ -96,24 +46,35 @@ function Chosen({ chosen }: { chosen: Candidate }) {
   );
 }
 
-function RecommendedAnswer({ result }: { result: Recommended }) {
+function RecommendedAnswer({ plan, result }: { plan: Plan; result: Recommended }) {
+  const limit = lossLimit(plan);
   return (
     <>
       <p className="outcome outcome-recommended">Recommended</p>
       <Chosen chosen={result.chosen} />
+      <KeyFigures candidate={result.chosen} />
+      <MemoryBar memory={result.chosen.memory} />
+      <h3>Why this one</h3>
       <ul className="reasons">
         {result.reasons.map((reason) => (
-          <li key={reason}>{reason}</li>
+          <li key={reason}>
+            <Prose text={reason} />
+          </li>
         ))}
       </ul>
-      <MemoryBar memory={result.chosen.memory} />
-      <h2>Constraints</h2>
+      <Warnings rows={result.warnings} />
+      <h3>Constraints</h3>
       <Checks checks={result.chosen.checks ?? []} />
-      <h2>Frontier</h2>
-      <ParetoChart points={result.frontier} />
+      <h3>Memory against loss</h3>
+      <ParetoChart
+        points={chartPoints(result)}
+        unit={limit?.kind === "absolute" ? "points" : "ratio"}
+        limit={limit?.limit}
+        devices={result.chosen.memory.devices ?? 1}
+      />
       {result.alternatives.length > 0 && (
         <>
-          <h2>Alternatives</h2>
+          <h3>Alternatives</h3>
           <CandidateTable candidates={result.alternatives} caption="Alternatives" />
         </>
       )}
@@ -121,48 +82,50 @@ function RecommendedAnswer({ result }: { result: Recommended }) {
   );
 }
 
-function Relaxations({ rows }: { rows: Relaxation[] }) {
-  if (rows.length === 0) return <p>No change of a single constraint makes it feasible.</p>;
-  return (
-    <>
-      <h2>Any one of these changes makes it feasible</h2>
-      <div className="scroll">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Instead of</th>
-              <th scope="col">Ask for</th>
-              <th scope="col">Change</th>
-              <th scope="col">Gives</th>
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map((row) => (
-              <tr key={row.key}>
-                <td>{row.before}</td>
-                <td>{row.after}</td>
-                <td>{row.change == null ? "dropped" : formatRatio(row.change)}</td>
-                <td>{row.name}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-    </>
-  );
+/** What was understood about the constraints of a conflict, in its words where it has any. */
+function conflictWords(keys: string[], understood: Effective[]): string[] {
+  return keys.map((key) => {
+    const named = key === "memory" ? "hardware" : key;
+    return understood.find((row) => row.key === named)?.sentence ?? key;
+  });
 }
 
-function InfeasibleAnswer({ result }: { result: Infeasible }) {
+function InfeasibleAnswer({ plan, result }: { plan: Plan; result: Infeasible }) {
+  const navigate = useNavigate();
+  const nearest = result.nearest[0];
   return (
     <>
       <p className="outcome outcome-infeasible">Infeasible</p>
-      <h1>Nothing satisfies every constraint</h1>
-      {result.conflict.length > 0 && <p>These cannot hold together: {result.conflict.join(", ")}.</p>}
-      <Relaxations rows={result.relaxations} />
-      {result.nearest.length > 0 && (
+      <h2>Nothing satisfies every constraint</h2>
+      {result.conflict.length > 0 && (
+        <p>
+          {result.conflict.length > 1 ? "These cannot hold together: " : "Nothing satisfies "}
+          {conflictWords(result.conflict, plan.understood).map((words, i) => (
+            <span key={words}>
+              {i > 0 && " and "}
+              <strong>{words}</strong>
+            </span>
+          ))}
+          .
+        </p>
+      )}
+      <Relaxations
+        rows={result.relaxations}
+        onPlan={({ id }) => void navigate({ to: "/plans/$id", params: { id } })}
+      />
+      <Warnings rows={result.warnings} />
+      {nearest && (
         <>
-          <h2>Nearest misses</h2>
-          <CandidateTable candidates={result.nearest} caption="Nearest misses" />
+          <h3>Nearest misses</h3>
+          {nearest.memory.capacity && (
+            <>
+              <p className="plain">
+                The nearest is <VariantLink id={nearest.variant_id}>{nearest.name}</VariantLink>:
+              </p>
+              <MemoryBar memory={nearest.memory} />
+            </>
+          )}
+          <CandidateTable candidates={result.nearest} caption="Nearest misses" misses />
         </>
       )}
     </>
@@ -176,21 +139,17 @@ export function Answer({ plan }: { plan: Plan }) {
     <article className="answer">
       <Understood rows={plan.understood} />
       {result.outcome === "recommended" ? (
-        <RecommendedAnswer result={result} />
+        <RecommendedAnswer plan={plan} result={result} />
       ) : (
-        <InfeasibleAnswer result={result} />
+        <InfeasibleAnswer plan={plan} result={result} />
       )}
       <Eliminated rows={result.eliminations} counts={result.eliminated} />
-      {result.warnings.map((warning) => (
-        <p key={warning} className="warning">
-          {warning}
-        </p>
-      ))}
       <p className="muted">
         <Link to="/plans/$id" params={{ id: plan.id }}>
           Plan {plan.id}
         </Link>{" "}
-        · catalogue revision {plan.revision}
+        · catalogue revision {plan.revision} · planned {formatTime(plan.as_of)} by version{" "}
+        {plan.planner_version}
       </p>
     </article>
   );

@@ -1,39 +1,44 @@
 import type { Candidate } from "../api/types";
+import { type Column, DataTable } from "./DataTable";
 import { FigureText } from "./FigureText";
+import { VariantLink } from "./VariantLink";
+
+const columnsFor = (devices: number): Column<Candidate>[] => [
+  { heading: "Variant", cell: (c) => <VariantLink id={c.variant_id}>{c.name}</VariantLink> },
+  { heading: "Scheme", cell: (c) => c.scheme },
+  {
+    heading: devices > 1 ? "Memory of each" : "Peak memory",
+    cell: (c) => <FigureText figure={c.memory.total} />,
+  },
+  { heading: "Loss", cell: (c) => <FigureText figure={c.loss?.figure} /> },
+  { heading: "TPOT", cell: (c) => <FigureText figure={c.latency?.tpot} /> },
+];
+
+const MISSES: Column<Candidate> = {
+  heading: "Not satisfied",
+  cell: (c) =>
+    (c.checks ?? [])
+      .filter((check) => !["met", "certified", "likely"].includes(check.verdict))
+      .map((check) => check.asked)
+      .join("; "),
+};
+
+interface Props {
+  candidates: Candidate[];
+  caption: string;
+  /** Say which constraints each one does not satisfy. */
+  misses?: boolean;
+}
 
 /** Candidates side by side. */
-export function CandidateTable({ candidates, caption }: { candidates: Candidate[]; caption: string }) {
+export function CandidateTable({ candidates, caption, misses = false }: Props) {
+  const columns = columnsFor(Math.max(1, ...candidates.map((c) => c.memory.devices ?? 1)));
   return (
-    <div className="scroll">
-      <table>
-        <caption className="visually-hidden">{caption}</caption>
-        <thead>
-          <tr>
-            <th scope="col">Variant</th>
-            <th scope="col">Scheme</th>
-            <th scope="col">Peak memory</th>
-            <th scope="col">Loss</th>
-            <th scope="col">TPOT</th>
-          </tr>
-        </thead>
-        <tbody>
-          {candidates.map((c) => (
-            <tr key={c.variant_id}>
-              <td title={c.variant_id}>{c.name}</td>
-              <td>{c.scheme}</td>
-              <td>
-                <FigureText figure={c.memory.total} />
-              </td>
-              <td>
-                <FigureText figure={c.loss?.figure} />
-              </td>
-              <td>
-                <FigureText figure={c.latency?.tpot} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <DataTable
+      caption={caption}
+      columns={misses ? [...columns, MISSES] : columns}
+      rows={candidates}
+      rowKey={(c) => c.variant_id}
+    />
   );
 }

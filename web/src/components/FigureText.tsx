@@ -1,14 +1,26 @@
 import type { Figure } from "../api/types";
-import { formatFigure } from "../format";
+import { formatInterval, formatValue } from "../format";
 
-/** A figure with its interval and basis; the evidence ids are in the tooltip. */
-export function FigureText({ figure }: { figure: Figure | null | undefined }) {
+interface Props {
+  figure: Figure | null | undefined;
+  /** Say it when the interval is not known. */
+  full?: boolean;
+}
+
+/** A figure with its interval and basis; the note and the ids of its evidence are in the tooltip. */
+export function FigureText({ figure, full = false }: Props) {
   if (!figure) return <span className="muted">unknown</span>;
-  const evidence = figure.evidence?.length ? `evidence: ${figure.evidence.join(", ")}` : undefined;
-  const title = [figure.note, evidence].filter(Boolean).join("\n");
+  const interval = formatInterval(figure);
+  const confidence =
+    interval && figure.interval && `${100 * figure.interval.confidence} % interval ${interval}`;
+  const evidence = figure.evidence?.length ? `evidence: ${figure.evidence.join(", ")}` : null;
+  const title = [confidence, figure.note, evidence].filter(Boolean).join("\n");
   return (
     <span className="figure" title={title || undefined}>
-      {formatFigure(figure)} <span className={`basis basis-${figure.basis}`}>{figure.basis}</span>
+      <span className="value">{formatValue(figure.value, figure.unit)}</span>{" "}
+      {interval && <span className="interval">{interval}</span>}
+      {!figure.interval && full && <span className="interval">interval unknown</span>}{" "}
+      <span className={`basis basis-${figure.basis}`}>{figure.basis}</span>
     </span>
   );
 }

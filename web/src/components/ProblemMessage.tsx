@@ -1,29 +1,95 @@
-import { ApiError } from "../api/client";
+import { ApiError, type Problem } from "../api/client";
+import { Prose } from "./Prose";
 
-/** An error in words; a query error points at the word it did not understand. */
-export function ProblemMessage({ error }: { error: unknown }) {
+interface Place {
+  before: string;
+  word: string;
+  after: string;
+}
+
+/** The word of the query that was not understood. The server counts code points, not UTF-16 units. */
+function placeOf(extra: Problem["extra"]): Place | null {
+  const { query, position, length } = extra ?? {};
+  if (typeof query !== "string" || typeof position !== "number") return null;
+  const characters = Array.from(query);
+  const end = position + Math.max(1, typeof length === "number" ? length : 1);
+  return {
+    before: characters.slice(0, position).join(""),
+    word: characters.slice(position, end).join(""),
+    after: characters.slice(end).join(""),
+  };
+}
+
+function words(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
+}
+
+interface Props {
+  error: unknown;
+  /** Ask the corrected question. */
+  onAsk?: (text: string) => void;
+  onRetry?: () => void;
+}
+
+/** An error in words; a query error points at the word it did not understand and offers the nearest one. */
+export function ProblemMessage({ error, onAsk, onRetry }: Props) {
   if (!(error instanceof ApiError)) {
     return (
-      <p role="alert" className="problem">
-        The server cannot be reached. Is `planner up` running?
-      </p>
+      <div role="alert" className="problem">
+        <p>
+          The server cannot be reached. Is <code>planner up</code> running?
+        </p>
+        {onRetry && (
+          <button type="button" onClick={onRetry}>
+            Try again
+          </button>
+        )}
+      </div>
     );
   }
-  const { problem } = error;
-  const query = typeof problem.query === "string" ? problem.query : null;
-  const position = typeof problem.position === "number" ? problem.position : null;
-  const length = typeof problem.length === "number" ? Math.max(1, problem.length) : 1;
+  const { title, detail, problem, extra } = error.problem;
+  const place = placeOf(extra);
+  const suggestion = typeof extra?.suggestion === "string" ? extra.suggestion : null;
+  const expected = words(extra?.expected);
+  const nearest = words(extra?.nearest);
+  const corrected = place && suggestion ? place.before + suggestion + place.after : null;
   return (
     <div role="alert" className="problem">
       <p>
-        <strong>{problem.title}</strong>: {problem.detail}
+        <strong>{title}</strong>: <Prose text={place && problem ? problem : detail} />
       </p>
-      {query !== null && position !== null && (
+      {place && (
         <p className="query">
-          {query.slice(0, position)}
-          <mark>{query.slice(position, position + length) || " "}</mark>
-          {query.slice(position + length)}
+          {place.before}
+          <mark>{place.word || " "}</mark>
+          {place.after}
         </p>
+      )}
+      {corrected && onAsk && (
+        <p>
+          Ask instead:{" "}
+          <button type="button" className="link" onClick={() => onAsk(corrected)}>
+            {corrected}
+          </button>
+        </p>
+      )}
+      {place && expected.length > 0 && (
+        <>
+          <p>Here the question may go on with</p>
+          <ul>
+            {expected.map((item) => (
+              <li key={item}>
+                <Prose text={item} />
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+      {nearest.length > 0 && <p>Nearest: {nearest.join(", ")}</p>}
+      {error.problem.status >= 500 && onRetry && (
+        <button type="button" onClick={onRetry}>
+          Try again
+        </button>
       )}
     </div>
   );

@@ -1,8 +1,10 @@
 import { useQuery } from "@tanstack/react-query";
-import { type FormEvent, useEffect, useState } from "react";
+import { type FormEvent, useEffect, useRef, useState } from "react";
 import { api, unwrap } from "../api/client";
 import { Answer } from "../components/Answer";
+import { Presets } from "../components/Presets";
 import { ProblemMessage } from "../components/ProblemMessage";
+import { useTitle } from "../useTitle";
 
 const EXAMPLES = [
   "13B on 24GB, ≤1% loss",
@@ -11,8 +13,20 @@ const EXAMPLES = [
   "24GB显存跑13B，精度损失不超过1%",
 ];
 
+/** Adds a preset's name to a question, once. */
+export function withPreset(text: string, id: string): string {
+  const parts = text
+    .split(/[,，;；]/)
+    .map((part) => part.trim())
+    .filter(Boolean);
+  if (parts.includes(id)) return text;
+  return text.trim() ? `${text.trim().replace(/[,，;；]$/, "")}, ${id}` : id;
+}
+
 /** One box to ask in words; the question is in the URL. */
 export function AskPage({ query, onAsk }: { query: string | undefined; onAsk: (text: string) => void }) {
+  useTitle(query ?? "");
+  const box = useRef<HTMLInputElement>(null);
   const [text, setText] = useState(query ?? "");
   useEffect(() => setText(query ?? ""), [query]);
   const answer = useQuery({
@@ -23,15 +37,25 @@ export function AskPage({ query, onAsk }: { query: string | undefined; onAsk: (t
   });
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    onAsk(text.trim());
+    const asked = text.trim();
+    if (asked && asked === query) void answer.refetch();
+    else if (asked) onAsk(asked);
+  };
+  const insert = (id: string) => {
+    setText(withPreset(text, id));
+    box.current?.focus();
   };
   return (
     <>
       <form className="ask" onSubmit={submit}>
-        <label htmlFor="question">What must run, on what, and how good must it stay?</label>
+        <h1>
+          <label htmlFor="question">What must run, on what, and how good must it stay?</label>
+        </h1>
         <div className="ask-row">
           <input
             id="question"
+            type="search"
+            ref={box}
             value={text}
             onChange={(event) => setText(event.target.value)}
             placeholder={EXAMPLES[0]}
@@ -43,6 +67,7 @@ export function AskPage({ query, onAsk }: { query: string | undefined; onAsk: (t
             Ask
           </button>
         </div>
+        <Presets open={!query} onInsert={insert} />
       </form>
       {!query && (
         <section className="examples">
@@ -63,8 +88,10 @@ export function AskPage({ query, onAsk }: { query: string | undefined; onAsk: (t
           </p>
         </section>
       )}
-      {query && answer.isPending && <output className="muted">Planning…</output>}
-      {answer.isError && <ProblemMessage error={answer.error} />}
+      {answer.isFetching && <output className="loading">Planning…</output>}
+      {answer.isError && !answer.isFetching && (
+        <ProblemMessage error={answer.error} onAsk={onAsk} onRetry={() => void answer.refetch()} />
+      )}
       {answer.data && <Answer plan={answer.data} />}
     </>
   );
