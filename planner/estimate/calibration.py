@@ -181,7 +181,8 @@ def put_near(
     )
     stale = reading.stale[best]
     half = np.where(stale, np.maximum(half, _CLOSE), half)
-    value = modelled_here[chosen] * np.exp(mean[chosen])
+    # At its very own workload a recording is not scaled at all: no rounding may move it across a limit.
+    value = np.where(reach == 0, reading.values[best], modelled_here[chosen] * np.exp(mean[chosen]))
     speed.value[chosen] = value
     speed.lo[chosen] = value * np.exp(-half)
     speed.hi[chosen] = value * np.exp(half)

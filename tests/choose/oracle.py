@@ -286,8 +286,13 @@ def answer_from(scenario: Scenario, grouped: Grouped) -> Answer:  # noqa: C901, 
             elif said is not LossVerdict.CERTIFIED:
                 rejected = rejected or limit.key
         for latency in speeds:
+            speaking = [
+                p
+                for p in profiles_of(variant)
+                if not isinstance(runtime, RuntimeFilter) or p.runtime.name == runtime.name
+            ]
             said_speed = _speed_verdict(
-                latency, variant, model, device, load=load, profiles=profiles_of(variant), prior=prior
+                latency, variant, model, device, load=load, profiles=speaking, prior=prior
             )
             if said_speed == "no":
                 rejected = rejected or latency.key
