@@ -27,7 +27,7 @@ class JobFailed(PlannerError):
     title = "Job failed"
 
     def __init__(self, reason: FailureReason, message: str, *, log_tail: str | None = None) -> None:
-        super().__init__(message, reason=reason.value)
+        super().__init__(message, reason=reason.value, log_tail=log_tail)
         self.reason = reason
         self.log_tail = log_tail
 

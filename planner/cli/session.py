@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import rich_click as click
@@ -52,37 +53,49 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
 
 
+WIDTH_OFF_TERMINAL: Final = "160"
+"""Columns of text that goes to a file or pipe, unless COLUMNS says otherwise."""
+
+
 def console(*, stderr: bool = False) -> Console:
-    """Return a console; where no terminal is attached, lines are as wide as the content needs."""
+    """Return a console as wide as the terminal, or, where there is none, as COLUMNS says."""
     made = Console(stderr=stderr, highlight=False)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=160)
+    if made.is_terminal:
+        return made
+    columns = os.environ.get("COLUMNS", WIDTH_OFF_TERMINAL)
+    return Console(stderr=stderr, highlight=False, width=int(columns) if columns.isdecimal() else None)
+
+
+_SERVER = click.option(
+    "--server", metavar="URL", envvar="PLANNER_SERVER", show_envvar=True, help="Ask this server instead."
+)
+_DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Data folder to work in, without a server.  [env: PLANNER_DATA_DIR]",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 
 
 def session_options(verb: Verb) -> Verb:
     """Add `--server`, `--data-dir` and `--json` to a command, whose function takes `session`."""
+    return _with_session(verb, _JSON, _DATA_DIR, _SERVER)
 
-    def wrapped(*args: Any, server: str | None, data_dir: Path | None, as_json: bool, **options: Any) -> Any:
-        session = Session(server=server, data_dir=data_dir, json=as_json)
-        return verb(*args, session=session, **options)
 
-    wrapped.__name__, wrapped.__doc__ = verb.__name__, verb.__doc__
-    wrapped.__dict__.update(verb.__dict__)
+def local_session_options(verb: Verb) -> Verb:
+    """Add `--data-dir` and `--json` to a command that only makes sense on this machine."""
+    return _with_session(verb, _JSON, _DATA_DIR)
+
+
+def _with_session(verb: Verb, *options: Callable[[Any], Any]) -> Verb:
+    @functools.wraps(verb)
+    def wrapped(
+        *args: Any, data_dir: Path | None, as_json: bool, server: str | None = None, **rest: Any
+    ) -> Any:
+        return verb(*args, session=Session(server=server, data_dir=data_dir, json=as_json), **rest)
+
     decorated: Any = wrapped
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text."),
-        click.option(
-            "--data-dir",
-            type=click.Path(file_okay=False, path_type=Path),
-            help="Data folder to work in, without a server.  [env: PLANNER_DATA_DIR]",
-        ),
-        click.option(
-            "--server",
-            metavar="URL",
-            envvar="PLANNER_SERVER",
-            show_envvar=True,
-            help="Ask this server instead.",
-        ),
-    ):
+    for option in options:
         decorated = option(decorated)
     result: Verb = decorated
     return result

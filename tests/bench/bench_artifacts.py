@@ -1,6 +1,6 @@
 """Throughput of put, scan and fetch against a plain copy of the same bytes in the same run.
 
-Run with `python -m pytest tests/bench/bench_artifacts.py -s`. Nothing here fails on wall time.
+Run with `python -m pytest tests/bench/bench_artifacts.py -m bench -s`. Nothing here fails on wall time.
 """
 
 from __future__ import annotations

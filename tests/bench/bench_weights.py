@@ -1,6 +1,6 @@
 """Weight bytes predicted from headers against the bytes a loaded model really holds, parameters and buffers.
 
-Run with `python -m pytest tests/bench/bench_weights.py -s`. The model is a random Llama of 19 million parameters; what
+Run with `python -m pytest tests/bench/bench_weights.py -m bench -s`. The model is a random Llama of 19 million parameters; what
 separates prediction and truth are buffers that are computed and not stored, such as rotary frequencies.
 """
 

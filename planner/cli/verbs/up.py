@@ -5,22 +5,19 @@ from __future__ import annotations
 import rich_click as click
 from rich.text import Text
 
-from planner.cli.session import Session, console, session_options
-from planner.errors import InvalidInput
+from planner.cli.session import Session, console, local_session_options
 
 
 @click.command("up")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 picks a free one.  [default: 8765]"
 )
-@session_options
+@local_session_options
 def command(*, session: Session, port: int | None) -> None:
     """Start registry, API and dashboard on loopback.
 
     The database is brought up to date and the built-in catalogue loaded before the URL is printed. Ctrl-C stops it.
     """
-    if session.server is not None:
-        raise InvalidInput("--server", "`up` starts a server", allowed="--data-dir, --port")
     from planner.api.serve import serve
 
     settings = session.settings(port=port)
