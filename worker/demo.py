@@ -26,11 +26,11 @@ BASELINE: Final = "bf16"
 RECIPES: Final = ("bf16", "fp32", "int8_weight_only", "int8_dynamic", "intx_weight_only")
 DOCUMENTS: Final = 32
 WORKLOADS: Final = (
-    Workload(input_tokens=128, output_tokens=32, concurrency=1),
-    Workload(input_tokens=512, output_tokens=32, concurrency=1),
-    Workload(input_tokens=128, output_tokens=32, concurrency=4),
+    Workload(input_tokens=128, output_tokens=24, concurrency=1),
+    Workload(input_tokens=512, output_tokens=24, concurrency=1),
+    Workload(input_tokens=128, output_tokens=24, concurrency=4),
 )
-REPETITION: Final = Repetition(warmup=1, least=5, most=40, budget_seconds=1.0)
+REPETITION: Final = Repetition(warmup=2, least=5, most=40, budget_seconds=1.0, limit_seconds=4.0)
 _WEIGHTS: Final = {"build": 0.2, "measure": 0.5, "evaluate": 0.3}
 """Shares of the whole time, for the progress bar."""
 

@@ -42,6 +42,13 @@ from worker.measure.profile import DEFAULT_WORKLOADS, Conditions
 )
 @click.option("--repeats", type=int, default=5, show_default=True, help="Repeats per point at least.")
 @click.option(
+    "--limit",
+    type=float,
+    default=60.0,
+    show_default=True,
+    help="Seconds after which a point is not repeated further, whatever --repeats says.",
+)
+@click.option(
     "--warmup", type=int, default=2, show_default=True, help="Runs of a point before its first repeat."
 )
 @click.option("--refuse-tainted", is_flag=True, help="Fail when other work disturbed the measurement.")
@@ -58,6 +65,7 @@ def command(
     budget: float,
     repeats: int,
     warmup: int,
+    limit: float,
     refuse_tainted: bool,
     out: Path | None,
     device: str,
@@ -76,7 +84,9 @@ def command(
         device=device,
         mode=Mode(mode),
         threads=threads,
-        repetition=Repetition(budget_seconds=budget, least=repeats, most=max(200, repeats), warmup=warmup),
+        repetition=Repetition(
+            budget_seconds=budget, limit_seconds=limit, least=repeats, most=max(200, repeats), warmup=warmup
+        ),
         tainted="refuse" if refuse_tainted else "keep",
     )
     spec = MeasureSpec(variant=model_source(variant, server=server, field="variant"), conditions=conditions)

@@ -18,7 +18,12 @@ from worker.commands.options import cache_folder, json_option
 @click.command("run")
 @click.option("--server", envvar="PLANNER_SERVER", help="URL of the planner server to work for.")
 @click.option("--once", is_flag=True, help="End after one job, or when there is none.")
-@click.option("--name", default=platform.node() or "worker", show_default="this machine's name", help="Name to be known by.")
+@click.option(
+    "--name",
+    default=platform.node() or "worker",
+    show_default="this machine's name",
+    help="Name to be known by.",
+)
 @click.option(
     "--capability",
     "capabilities",

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 _PICKLED: Final = frozenset({".bin", ".pt", ".pth", ".pkl", ".ckpt", ".pickle"})
+_ESCAPE: Final = re.compile(r"\x1b\[[0-9;]*m")
 _NOISY: Final = ("torchao", "torch.utils._pytree", "transformers", "accelerate")
 
 
@@ -132,11 +136,13 @@ def load_model(
     device: torch.device,
     dtype: ComputeType | None = None,
     torchao_config: Any | None = None,
+    left_alone: tuple[str, ...] = (),
 ) -> Any:
     """Return the causal language model in `directory` on `device`, in evaluation mode.
 
-    `dtype` None keeps the stored one; `torchao_config` quantizes while loading. Raises InvalidFile when the files lack
-    a weight, hold one of the wrong shape, or cannot be understood; out-of-memory errors pass through.
+    `dtype` None keeps the stored one; `torchao_config` quantizes while loading, except the layers named in `left_alone`
+    (none named is transformers' own choice: the output head). Raises InvalidFile when the files lack a weight, hold one of
+    the wrong shape, or cannot be understood; errors of memory and kernels pass through.
     """
     quiet_libraries()
     import torch
@@ -145,20 +151,31 @@ def load_model(
     check_directory(directory)
     options: dict[str, Any] = {"dtype": "auto" if dtype is None else getattr(torch, dtype)}
     if torchao_config is not None:
-        options["quantization_config"] = TorchAoConfig(torchao_config)
+        options["quantization_config"] = TorchAoConfig(
+            torchao_config, modules_to_not_convert=list(left_alone) or None
+        )
     if device.type != "cpu":
         options["device_map"] = {"": str(device)}
-    try:
-        model, report = AutoModelForCausalLM.from_pretrained(
-            directory,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            **options,
-        )
-    except (KeyError, OSError) as error:
-        raise InvalidFile(directory.name, "", f"cannot be loaded: {error}") from error
+    with _loading_report() as lines:
+        try:
+            model, report = AutoModelForCausalLM.from_pretrained(
+                directory,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **options,
+            )
+        except (KeyError, OSError) as error:
+            raise InvalidFile(directory.name, "", f"cannot be loaded: {error}") from error
+        except RuntimeError as error:
+            # transformers says what went wrong in its log only, and raises a reference to it.
+            told = " ".join(lines)
+            if "MISMATCH" in told:
+                raise InvalidFile(directory.name, "weights", f"have wrong shapes: {told}") from error
+            if "CONVERSION" in told:
+                raise RuntimeError(told) from error
+            raise
     for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         names = sorted(str(name) for name in report.get(problem) or ())
         if names:
@@ -168,6 +185,30 @@ def load_model(
                 ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""),
             )
     return model.eval()
+
+
+@contextmanager
+def _loading_report() -> Iterator[list[str]]:
+    """Collect what transformers logs while it loads, as plain lines, instead of printing it."""
+    lines: list[str] = []
+    logger = logging.getLogger("transformers.modeling_utils")
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.extend(_plain(record.getMessage()))  # type: ignore[method-assign]
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    try:
+        yield lines
+    finally:
+        logger.setLevel(level)
+        logger.propagate = propagate
+        logger.removeHandler(handler)
+
+
+def _plain(report: str) -> list[str]:
+    lines = (" ".join(_ESCAPE.sub("", line).split()) for line in report.splitlines())
+    return [line for line in lines if line][:20]
 
 
 def load_tokenizer(directory: Path) -> Any:

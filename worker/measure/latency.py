@@ -25,7 +25,10 @@ PROTOCOL: Final = (
 class Repetition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When to stop repeating a point: narrow enough after `least`, at `most`, or when `budget_seconds` are spent.
 
-    "Narrow enough" is a 90 % interval of the median within `half_width` (a share) for both TTFT and TPOT.
+    `warmup` runs come first and are not timed; a profile takes the point's memory in the last of them.
+    "Narrow enough" is a 90 % interval of the median within `half_width` (a share) for both TTFT and TPOT. After
+    `limit_seconds` no further run starts, whatever `least` says: some kernels are a hundred times slower than others, and
+    a few slow samples say so well enough.
     """
 
     warmup: int = 2
@@ -33,14 +36,16 @@ class Repetition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     most: int = 200
     budget_seconds: float = 10.0
     half_width: float = 0.02
+    limit_seconds: float = 60.0
 
     def __post_init__(self) -> None:
         for field, low, high in (
-            ("warmup", 1, 1000),
+            ("warmup", 0, 1000),
             ("least", 1, 100_000),
             ("most", self.least, 100_000),
             ("budget_seconds", 0.01, 86_400),
             ("half_width", 0, 1),
+            ("limit_seconds", 0.01, 86_400),
         ):
             value = getattr(self, field)
             if not low <= value <= high:
@@ -78,8 +83,11 @@ def time_point(
 ) -> Timings:
     """Time one workload point; `progress` hears how many repeats are done."""
     prompts = prompts_for(workload, engine.vocabulary)
+    start = clock()
     for _ in range(repetition.warmup):
         engine.generate(prompts, workload.output_tokens)
+        if clock() - start >= repetition.limit_seconds:
+            break
     runs: list[Generation] = []
     start, converged = clock(), False
     while len(runs) < repetition.most:
@@ -90,6 +98,8 @@ def time_point(
             converged = _is_narrow(runs, repetition.half_width)
             if converged or clock() - start >= repetition.budget_seconds:
                 break
+        if clock() - start >= repetition.limit_seconds:
+            break
     tpots = [run.tpot for run in runs if run.tpot is not None]
     gaps = [gap for run in runs for gap in run.gaps]
     return Timings(

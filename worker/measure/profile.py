@@ -162,14 +162,18 @@ class _Session:
         """Take memory in a pass of its own, so that watching it does not slow what is timed."""
         report(0.0, f"{workload}: warming up")
         prompts = prompts_for(workload, self.engine.vocabulary)
-        self.engine.generate(prompts, workload.output_tokens)
+        start = time.perf_counter()
+        for _ in range(self.repetition.warmup - 1):
+            self.engine.generate(prompts, workload.output_tokens)
+            if time.perf_counter() - start >= self.repetition.limit_seconds:
+                break
         release_free_memory()
         with PeakMemory(self.device, resident_baseline=self.resident, device_baseline=self.idle) as peak:
             self.engine.generate(prompts, workload.output_tokens)
         timings = time_point(
             self.engine,
             workload,
-            self.repetition,
+            msgspec.structs.replace(self.repetition, warmup=0),
             progress=lambda done: report(
                 min(0.95, 0.1 + 0.85 * done / self.repetition.least), f"{workload}: repeat {done}"
             ),

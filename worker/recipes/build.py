@@ -31,7 +31,7 @@ from worker.measure.weights import Weights, count_weights
 from worker.progress import Report, ignore, part
 from worker.recipes import AnyRecipe, recipe_name
 from worker.recipes.canonical import canonicalize
-from worker.recipes.coverage import Coverage, count_coverage
+from worker.recipes.coverage import Coverage, count_coverage, refused_layers
 
 if TYPE_CHECKING:
     import torch
@@ -77,11 +77,18 @@ def construct(
         raise InvalidInput("base", "is quantized already", allowed="a model at 16 or 32 bits")
     target = _building_device(recipe, device)
     import_libraries()
+    left_alone = refused_layers(base, recipe)
     run_toy_model(target)
     start = time.perf_counter()
     report(0.05, "loading and quantizing")
     with PeakMemory(target) as peak:
-        model = load_model(base, device=target, dtype=recipe.dtype, torchao_config=recipe.torchao_config())
+        model = load_model(
+            base,
+            device=target,
+            dtype=recipe.dtype,
+            torchao_config=recipe.torchao_config(),
+            left_alone=left_alone,
+        )
         coverage, weights = count_coverage(model, recipe), count_weights(model)
         report(0.5, "saving")
         out.mkdir(parents=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,6 +30,39 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     by_type: dict[str, int]
     """Layers by the class of their weight: what the tensors are, not what the recipe is called."""
     skipped: tuple[Skipped, ...]
+
+
+def refused_layers(base: Path, recipe: Recipe) -> tuple[str, ...]:
+    """Return the linear layers of the model in `base` that must be kept from torchao: those the recipe cannot take.
+
+    The output head is then among them, since naming any layer replaces transformers' own choice; empty when the recipe
+    can take all. Raises InvalidInput when it can take none. Only the shapes are looked at: no weight is read.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    if recipe.scheme.is_reference:
+        return ()
+    config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    head = model.get_output_embeddings()
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+    reasons = {name: recipe.refusal(layer.in_features, layer.out_features) for name, layer in layers.items()}
+    refused = tuple(name for name, reason in reasons.items() if reason)
+    if len(refused) == len(layers):
+        raise _nothing_quantized(recipe, sorted({reason for reason in reasons.values() if reason}))
+    heads = tuple(name for name, module in model.named_modules() if module is head)
+    return (*refused, *heads) if refused else ()
+
+
+def _nothing_quantized(recipe: Recipe, reasons: list[str]) -> InvalidInput:
+    why = "; ".join(reasons) or "the model has no linear layer"
+    return InvalidInput("recipe", f"`{recipe_name(recipe)}` quantized none of the layers: {why}")
 
 
 def count_coverage(model: Any, recipe: Recipe) -> Coverage:
@@ -74,6 +108,5 @@ def count_coverage(model: Any, recipe: Recipe) -> Coverage:
         ),
     )
     if quantized_layers == 0 and not recipe.scheme.is_reference:
-        why = "; ".join(skipped.reason for skipped in coverage.skipped) or "the model has no linear layer"
-        raise InvalidInput("recipe", f"`{recipe_name(recipe)}` quantized none of the layers: {why}")
+        raise _nothing_quantized(recipe, [skipped.reason for skipped in coverage.skipped])
     return coverage

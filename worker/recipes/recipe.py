@@ -78,7 +78,7 @@ class GroupedRecipe(Recipe, frozen=True, kw_only=True):
         return None
 
 
-def canonical(recipe: Recipe) -> bytes:
+def canonical_json(recipe: Recipe) -> bytes:
     """Return the recipe as canonical JSON: every field, keys sorted."""
     return msgspec.json.encode(recipe, order="sorted")
 
@@ -90,4 +90,4 @@ def recipe_name(recipe: Recipe) -> str:
 
 def recipe_digest(recipe: Recipe) -> str:
     """Return "sha256:<hex>" over the canonical configuration."""
-    return "sha256:" + hashlib.sha256(canonical(recipe)).hexdigest()
+    return "sha256:" + hashlib.sha256(canonical_json(recipe)).hexdigest()

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from planner.domain.figure import Basis
+from planner.domain.job import FailureReason
+from planner.domain.profile import Profile
+from planner.domain.workload import Workload
+from planner.errors import InvalidInput
+from worker.failure import JobFailed
+from worker.measure.contention import Watch
+from worker.measure.latency import Repetition
+from worker.measure.profile import Conditions, measure
+from worker.measure.weights import count_weights
+
+pytestmark = pytest.mark.worker
+POINTS = (
+    Workload(input_tokens=16, output_tokens=8),
+    Workload(input_tokens=128, output_tokens=8, concurrency=8),
+)
+QUICK = Conditions(
+    workloads=POINTS, device="cpu", threads=1, repetition=Repetition(least=5, most=5, budget_seconds=1)
+)
+
+
+def test_a_profile_is_complete_and_survives_json(built):
+    heard: list[float] = []
+    directory = built("int8_weight_only")
+    measured = measure(directory, "sha256:x", QUICK, report=lambda share, text: heard.append(share))
+    profile = measured.profile
+    assert msgspec.json.decode(msgspec.json.encode(profile), type=Profile) == profile
+    assert profile.basis is Basis.MEASURED
+    assert profile.id.startswith("profile:")
+    assert [point.workload for point in profile.points] == list(POINTS)
+    for point in profile.points:
+        for samples in (point.ttft_seconds, point.tpot_seconds, point.end_to_end_seconds):
+            assert samples is not None
+            assert samples.samples == 5
+            assert samples.p50_interval is not None
+        assert point.memory.weights_bytes == measured.weights.total_bytes
+        assert point.memory.peak_rss_bytes is not None
+    assert profile.environment.versions["torch"]
+    assert profile.environment.facts["threads"] == 1
+    bandwidth = profile.environment.facts["copy_bandwidth_bytes_per_second"]
+    assert isinstance(bandwidth, float)
+    assert bandwidth > 1e8
+    assert profile.kernel
+    assert measured.device is not None
+    assert profile.device_id == measured.device.id
+    assert heard == sorted(heard)
+    assert heard[-1] == 1.0
+
+
+def test_weights_are_those_of_the_loaded_tensors(built):
+    from worker.engines.loading import load_model, resolve_device
+
+    measured = measure(built("bf16"), "sha256:x", QUICK)
+    assert measured.weights == count_weights(load_model(built("bf16"), device=resolve_device("cpu")))
+
+
+def test_more_context_than_the_model_has_is_refused_before_measuring(built):
+    conditions = msgspec.structs.replace(QUICK, workloads=(Workload(input_tokens=255, output_tokens=2),))
+    with pytest.raises(InvalidInput, match="needs 257 tokens of context; allowed: at most 256"):
+        measure(built("bf16"), "sha256:x", conditions)
+
+
+def test_a_disturbed_measurement_is_kept_with_its_doubt_or_refused(built, monkeypatch):
+    monkeypatch.setattr(Watch, "doubts", property(lambda self: ("thermal slowdown",)))
+    assert measure(built("bf16"), "sha256:x", QUICK).profile.doubt == "thermal slowdown"
+    with pytest.raises(JobFailed) as caught:
+        measure(built("bf16"), "sha256:x", msgspec.structs.replace(QUICK, tainted="refuse"))
+    assert caught.value.reason is FailureReason.TAINTED_MEASUREMENT
+
+
+@pytest.mark.parametrize("change", [{"workloads": ()}, {"threads": 0}])
+def test_wrong_conditions_are_named(change):
+    with pytest.raises(InvalidInput, match=next(iter(change))):
+        Conditions(**change)

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from worker.cli import VERBS, main
+
+pytestmark = pytest.mark.worker
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_help_is_fast_and_imports_nothing_heavy():
+    program = (
+        "import sys; from worker.cli import main; main(['--help'])\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'httpx', 'sqlalchemy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(verb in done.stdout for verb in VERBS)
+    assert time.perf_counter() - start < 5  # 0.15 s where nothing else runs
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb, capsys):
+    assert main([verb, "--help"]) == 0
+    assert "Usage: worker" in capsys.readouterr().out
+
+
+def test_recipes_are_listed(capsys):
+    assert main(["recipes", "--json"]) == 0
+    rows = msgspec.json.decode(capsys.readouterr().out)
+    assert {row["recipe"] for row in rows} >= {"bf16", "int8_weight_only", "int8_dynamic", "intx_weight_only"}
+    assert main(["recipes"]) == 0
+    assert "int8_dynamic" in capsys.readouterr().out
+
+
+def test_a_variant_is_built_measured_and_evaluated_by_hand(base, tmp_path, capsys, text_file):
+    for recipe in ("bf16", "int8_weight_only"):
+        out = tmp_path / recipe
+        assert (
+            main(["build", str(base), "--recipe", recipe, "--out", str(out), "--device", "cpu", "--json"])
+            == 0
+        )
+        result = msgspec.json.decode(capsys.readouterr().out)
+        assert result["reload"]["bit_equal"]
+    variant, baseline = (str(tmp_path / recipe / "variant") for recipe in ("int8_weight_only", "bf16"))
+    quick = ["--point", "8:4", "--point", "8:4:2", "--budget", "0.1", "--device", "cpu"]
+    assert main(["measure", variant, *quick]) == 0
+    output = capsys.readouterr().out
+    assert "TPOT" in output
+    assert "kernel:" in output
+    arguments = ["evaluate", variant, "--baseline", baseline, "--data", str(text_file), "--device", "cpu"]
+    assert main(arguments) == 0
+    assert "relative loss" in capsys.readouterr().out
+    assert main([*arguments, "--limit", "2", "--json"]) == 0
+    evaluation = msgspec.json.decode(capsys.readouterr().out)["evaluation"]
+    assert evaluation["items"] == 2
+
+
+def test_a_job_file_runs_without_a_server(base, tmp_path, capsys):
+    job = tmp_path / "job.json"
+    job.write_bytes(
+        msgspec.json.encode(
+            {
+                "kind": "build",
+                "base": {"from": "path", "path": str(base)},
+                "recipe": {"recipe": "fp32"},
+                "device": "cpu",
+            }
+        )
+    )
+    assert main(["run", "--job", str(job), "--out", str(tmp_path / "out")]) == 0
+    assert "bit-equal" in capsys.readouterr().out
+    assert (tmp_path / "out" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["build", "reference", "--recipe", "int9", "--out", "x"], 2, "no recipe `int9`"),
+        (
+            ["build", "reference", "--recipe", "bf16", "--set", "a", "--out", "x"],
+            2,
+            "set: `a` is not a setting",
+        ),
+        (["build", "absent", "--recipe", "bf16", "--out", "x"], 2, "base: `absent` is not a folder"),
+        (
+            ["build", "reference", "--recipe", "bf16", "--out", "x", "--submit"],
+            2,
+            "submit: no server is named",
+        ),
+        (["measure", "reference", "--point", "8"], 2, "point: `8` is not a workload"),
+        (["measure", "reference", "--device", "tpu"], 1, "device: `tpu` is not on this machine"),
+        (["measure", "reference", "--point", "5000:5"], 1, "workloads: `5000 in"),
+        (
+            ["evaluate", "reference", "--baseline", "reference", "--data", "absent"],
+            2,
+            "`absent` does not exist",
+        ),
+        (["run"], 2, "server: is not given"),
+        (["run", "--server", "http://127.0.0.1:9", "--once"], 1, "unavailable"),
+        (["submit", ".", "--server", "ftp://x"], 2, ""),
+        (["nonsense"], 2, "No such command"),
+    ],
+)
+def test_a_mistake_is_named_with_the_right_exit_code(arguments, code, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == code
+    assert message in capsys.readouterr().err
+
+
+def test_errors_are_json_on_request(capsys, tmp_path):
+    assert main(["build", "absent", "--recipe", "bf16", "--out", str(tmp_path / "x"), "--json"]) == 2
+    error = msgspec.json.decode(capsys.readouterr().err)["error"]
+    assert (error["code"], error["field"]) == ("invalid-input", "base")
