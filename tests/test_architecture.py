@@ -33,7 +33,9 @@ def test_importing_loads_nothing_heavy(statement: str, never: set[str]) -> None:
 def test_no_module_outgrows_its_name() -> None:
     sources = [*ROOT.glob("planner/**/*.py"), *ROOT.glob("worker/**/*.py"), *ROOT.glob("migrations/**/*.py")]
     assert len(sources) > 50
-    assert {str(path.relative_to(ROOT)): size for path in sources if (size := path.stat().st_size) > MAX_BYTES} == {}
+    assert {
+        str(path.relative_to(ROOT)): size for path in sources if (size := path.stat().st_size) > MAX_BYTES
+    } == {}
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:

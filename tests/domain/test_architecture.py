@@ -13,7 +13,7 @@ from planner.domain.huggingface import architecture_from_config, same_shape, sup
 from planner.errors import InvalidInput
 
 
-def config(  # noqa: PLR0917  seven columns of a table read better than seven keywords a row
+def config(
     model_type: str, hidden: int, layers: int, heads: int, kv: int, inner: int, vocab: int, **more: Any
 ) -> dict[str, Any]:
     return {

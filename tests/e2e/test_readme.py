@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,18 @@ def blocks(language: str) -> list[str]:
 def commands(block: str) -> list[str]:
     lines = (re.sub(r"\s+# .*", "", line).strip() for line in block.splitlines())
     return [line for line in lines if line.startswith(("planner ", "worker "))]
+
+
+@dataclass(frozen=True)
+class Shell:
+    folder: Path
+    environment: dict[str, str]
+
+    def __call__(self, line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", line],
+            cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=280,
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -43,19 +56,7 @@ def shell(tmp_path_factory):
         "HF_HUB_OFFLINE": "1",
     }
 
-    def run(line: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["bash", "-c", line],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=280,
-        )
-
-    run.folder = folder
-    return run
+    return Shell(folder, environment)
 
 
 def normal(text: str) -> list[str]:

@@ -208,7 +208,7 @@ def test_variants_are_filtered_sorted_and_paged_by_the_server(visit: Visit) -> N
     heading = page.get_by_role("columnheader", name="Weights")
     expect(heading).to_have_attribute("aria-sort", "descending")
     page.wait_for_load_state("networkidle")
-    wanted = {"search": "llama", "format": "gguf", "sort": "-weight_bytes", "limit": "50"}
+    wanted: dict[str, str | float | bool] = {"search": "llama", "format": "gguf", "sort": "-weight_bytes", "limit": "50"}
     assert visit.asked("/api/v1/variants")[-1] == wanted
     listed = page.request.get(f"{visit.url}/api/v1/variants", params=wanted).json()
     names = page.locator("tbody tr td:first-child a")
