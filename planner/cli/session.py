@@ -51,6 +51,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     def print_json(self, value: object) -> None:
         """Write `value` as one JSON document."""
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+        sys.stdout.flush()  # `up` goes on running: whoever reads its pipe must get the URL now
 
 
 WIDTH_OFF_TERMINAL: Final = "160"
