@@ -73,7 +73,9 @@ def run_demo(
     baseline = PathSource(path=str(out / BASELINE / "build" / VARIANT_FOLDER))
     conditions = Conditions(workloads=WORKLOADS, device=device, threads=threads, repetition=REPETITION)
     steps: dict[str, list[tuple[AnyRecipe, Spec]]] = {
-        "build": [(r, BuildSpec(base=ReferenceSource(), recipe=r, device=device)) for r in chosen],
+        "build": [
+            (r, BuildSpec(base=ReferenceSource(), recipe=r, device=device, threads=threads)) for r in chosen
+        ],
         "measure": [(r, MeasureSpec(variant=built(r), conditions=conditions)) for r in chosen],
         "evaluate": [
             (

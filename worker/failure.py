@@ -37,6 +37,19 @@ class JobFailed(PlannerError):
         return Failure(reason=self.reason, message=self.message, log_tail=self.log_tail)
 
 
+class JobRefused(JobFailed):
+    """A job that asks for what cannot be: the request is at fault, so it counts as wrong usage."""
+
+    title = "Job refused"
+    exit_code = 2
+
+
+def failed(failure: Failure) -> JobFailed:
+    """Return the error that `failure` is raised as."""
+    kind = JobRefused if failure.reason is FailureReason.INVALID_JOB else JobFailed
+    return kind(failure.reason, failure.message, log_tail=failure.log_tail)
+
+
 class JobStopped(Exception):
     """The job was stopped on request: cancelled, or its lease went to another worker. Nothing is reported."""
 

@@ -27,8 +27,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import msgspec
+
 from planner.domain.job import Failure, FailureReason
-from worker.failure import JobFailed, JobStopped, failure_of
+from worker.failure import JobFailed, JobStopped, failed, failure_of
 from worker.progress import Report, ignore
 
 StartMethod = Literal["spawn", "forkserver"]
@@ -79,7 +81,7 @@ def run_isolated(
         case ("result", payload):
             return pickle.loads(payload)  # noqa: S301  written by our own child
         case ("failure", Failure() as failure):
-            raise JobFailed(failure.reason, failure.message, log_tail=failure.log_tail or log_tail(log))
+            raise failed(msgspec.structs.replace(failure, log_tail=failure.log_tail or log_tail(log)))
         case _:
             raise _crash(process.exitcode, log, killed=_out_of_memory_kills() > killed_before)
 

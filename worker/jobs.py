@@ -40,6 +40,7 @@ class BuildSpec(
     name: str | None = None
     """Name of the variant; None takes the recipe's."""
     device: str = "auto"
+    threads: int | None = None
     timeout_seconds: float = DEFAULT_TIMEOUT
 
 

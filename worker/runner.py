@@ -30,7 +30,7 @@ from worker.jobs import (
 )
 from worker.measure.environment import versions
 from worker.progress import Report, ignore, part
-from worker.recipes import recipe_digest, recipe_name
+from worker.recipes import AnyRecipe, recipe_digest, recipe_name
 from worker.recipes.build import Construction, Reload, build_variant
 from worker.sources import Resolver
 from worker.tasks import construct_task, evaluate_task, measure_task, verify_task
@@ -60,7 +60,7 @@ class Runner:
         stop: threading.Event | None = None,
     ) -> None:
         self._resolver = resolver
-        self._method = method
+        self._method: StartMethod | None = method
         self._stop = stop
 
     def run(self, spec: Spec, out: Path, *, report: Report = ignore) -> Result:
@@ -95,31 +95,31 @@ class Runner:
         base = self._resolver.locate(spec.base, part(report, 0.0, 0.2), field="base")
         environments: list[Environment] = []
 
-        def run_construct(*arguments: Any, device: str, report: Report) -> Construction:
+        def run_construct(
+            base: Path, files: Path, expected: Path, recipe: AnyRecipe, *, device: str, report: Report
+        ) -> Construction:
+            del recipe, device  # the child reads them from the specification
             construction: Construction
-            construction, environment = self._child(
-                construct_task,
-                *arguments,
-                device,
-                device=device,
-                out=out,
-                report=report,
-                timeout=spec.timeout_seconds,
-            )
+            construction, environment = child(construct_task, base, files, expected, spec, report=report)
             environments.append(environment)
             return construction
 
-        def run_verify(*arguments: Any, device: str, report: Report) -> Reload:
-            reload: Reload = self._child(
-                verify_task,
+        def run_verify(
+            files: Path, expected: Path, recipe: AnyRecipe, *, device: str, report: Report
+        ) -> Reload:
+            del recipe, device
+            reload: Reload = child(verify_task, files, expected, spec, report=report)
+            return reload
+
+        def child(function: Callable[..., Any], *arguments: Any, report: Report) -> Any:
+            return self._child(
+                function,
                 *arguments,
-                device,
-                device=device,
+                device=spec.device,
                 out=out,
                 report=report,
                 timeout=spec.timeout_seconds,
             )
-            return reload
 
         directory = out / VARIANT_FOLDER
         construction, reload = build_variant(

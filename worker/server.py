@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
-from planner.artifacts.fetch import fetch
-from planner.client import Client
+from planner.artifacts.fetch import ByteSource, fetch
 from planner.domain.units import format_bytes
-from planner.domain.variant import SHA256, Artifact, Variant
-from planner.errors import EvidenceMissing, InvalidInput
+from planner.domain.variant import SHA256, Artifact, Variant, manifest_digest
+from planner.errors import EvidenceMissing, IntegrityFailure, InvalidInput
 from worker.progress import Report, ignore
+
+
+class Server(ByteSource, Protocol):
+    """What is asked of a server; `planner.client.Client` is one."""
+
+    def variant(self, name: str) -> Variant:
+        """Return a variant."""
+        ...
+
+    def artifact_size(self, sha256: str) -> int:
+        """Return the size of a stored file in bytes."""
+        ...
 
 
 class ServerFiles:
     """Reads through a client; see `sources.Files`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Server) -> None:
         self._client = client
 
     def variant(self, name: str) -> Variant:
-        """Return the variant. Raises NotFound, EvidenceMissing when the server has no files of it."""
+        """Return the variant, its id checked against its files.
+
+        Raises NotFound, EvidenceMissing when the server has no files of it, IntegrityFailure when the id is not theirs.
+        """
         variant = self._client.variant(name)
         if not variant.is_fetchable:
             raise EvidenceMissing(
                 f"`{variant.id}` is known from a publication only: there are no files to load"
             )
+        if manifest_digest(variant.artifacts) != variant.id:
+            raise IntegrityFailure(f"the files of `{variant.id[:80]}` are not those its id names")
         return variant
 
     def fetch(self, variant: Variant, directory: Path, report: Report) -> None:

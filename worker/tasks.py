@@ -7,29 +7,30 @@ from pathlib import Path
 
 from planner.domain.evaluation import Evaluation
 from planner.domain.profile import Environment
-from worker.engines.loading import resolve_device
+from worker.engines.loading import resolve_device, set_threads
 from worker.evaluate.dataset import Dataset
 from worker.evaluate.evaluation import evaluate
-from worker.jobs import EvaluateSpec
+from worker.jobs import BuildSpec, EvaluateSpec
 from worker.measure.environment import capture
 from worker.measure.profile import Conditions, Measured, measure
 from worker.progress import Report
-from worker.recipes import AnyRecipe
 from worker.recipes.build import Construction, Reload, construct, verify
 from worker.sources import Located
 
 
 def construct_task(
-    base: Path, out: Path, expected: Path, recipe: AnyRecipe, device: str, *, report: Report
+    base: Path, out: Path, expected: Path, spec: BuildSpec, *, report: Report
 ) -> tuple[Construction, Environment]:
     """Build the files, and capture where that was done."""
-    construction = construct(base, out, expected, recipe, device=device, report=report)
+    set_threads(spec.threads)
+    construction = construct(base, out, expected, spec.recipe, device=spec.device, report=report)
     return construction, capture(resolve_device(construction.device))
 
 
-def verify_task(out: Path, expected: Path, recipe: AnyRecipe, device: str, *, report: Report) -> Reload:
+def verify_task(out: Path, expected: Path, spec: BuildSpec, *, report: Report) -> Reload:
     """Load the files again, in another process than the one that built them, and compare."""
-    return verify(out, expected, recipe, device=device, report=report)
+    set_threads(spec.threads)
+    return verify(out, expected, spec.recipe, device=spec.device, report=report)
 
 
 def measure_task(directory: Path, variant_id: str, conditions: Conditions, *, report: Report) -> Measured:

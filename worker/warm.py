@@ -5,10 +5,9 @@ Only for work on the CPU: CUDA does not survive a fork, so jobs on a GPU get a f
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from worker.engines.loading import import_libraries
 
 import_libraries()
-
-import worker.evaluate.evaluation  # noqa: E402
-import worker.measure.profile  # noqa: E402
-import worker.tasks  # noqa: E402, F401
+import_module("worker.tasks")

@@ -99,8 +99,8 @@ def test_a_job_file_runs_without_a_server(base, tmp_path, capsys):
             "submit: no server is named",
         ),
         (["measure", "reference", "--point", "8"], 2, "point: `8` is not a workload"),
-        (["measure", "reference", "--device", "tpu"], 1, "device: `tpu` is not on this machine"),
-        (["measure", "reference", "--point", "5000:5"], 1, "workloads: `5000 in"),
+        (["measure", "reference", "--device", "tpu"], 2, "device: `tpu` is not on this machine"),
+        (["measure", "reference", "--point", "5000:5"], 2, "workloads: `5000 in"),
         (
             ["evaluate", "reference", "--baseline", "reference", "--data", "absent"],
             2,

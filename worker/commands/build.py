@@ -7,7 +7,14 @@ from pathlib import Path
 import rich_click as click
 
 from worker.commands.execute import execute
-from worker.commands.options import device_option, json_option, model_source, server_options, settings
+from worker.commands.options import (
+    device_option,
+    json_option,
+    model_source,
+    server_options,
+    settings,
+    threads_option,
+)
 from worker.jobs import BuildSpec
 from worker.recipes import parse_recipe
 
@@ -27,6 +34,7 @@ from worker.recipes import parse_recipe
 @click.option("--model", help="Model to register it under. Default: the base's model or folder name.")
 @click.option("--name", help="Name of the variant. Default: the recipe's.")
 @device_option
+@threads_option
 @server_options
 @json_option
 def command(
@@ -38,6 +46,7 @@ def command(
     model: str | None,
     name: str | None,
     device: str,
+    threads: int | None,
     server: str | None,
     hand_in: bool,
     as_json: bool,
@@ -53,5 +62,6 @@ def command(
         model=model,
         name=name,
         device=device,
+        threads=threads,
     )
     execute(spec, title=f"build {recipe}", out=out, server=server, hand_in=hand_in, as_json=as_json)

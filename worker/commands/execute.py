@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def execute(
 
 
 @contextmanager
-def stop_on_signal() -> Iterator[threading.Event]:
+def stop_on_signal() -> Generator[threading.Event]:
     """Give an event that SIGINT and SIGTERM set, so that the child is ended before this process is."""
     stop = threading.Event()
     previous = {

@@ -117,11 +117,15 @@ def _work_off(
     from worker.agent import Agent
     from worker.capabilities import detect_capabilities
     from worker.commands.show import print_json
+    from worker.isolation import run_isolated
+    from worker.runner import start_method
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     with Client(server) as client:
-        found = detect_capabilities() | capabilities
+        work.mkdir(parents=True, exist_ok=True)
+        log = work / "capabilities.log"
+        found = run_isolated(detect_capabilities, log=log, method=start_method("auto")) | capabilities
         logging.getLogger("worker").info("%s works for %s: %s", name, server, ", ".join(sorted(found)))
         agent = Agent(client, name=name, capabilities=found, work=work, kinds=kinds, idle_seconds=idle)
         for number in (signal.SIGTERM, signal.SIGINT):

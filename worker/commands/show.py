@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,7 +29,7 @@ def print_json(content: Any) -> None:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Report]:
+def progress_bar(title: str) -> Generator[Report]:
     """Show a bar while the block runs; where standard error is no terminal, a line at every new tenth."""
     console = Console(stderr=True)
     if not console.is_terminal:

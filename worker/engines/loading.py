@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +22,17 @@ from worker.recipes.recipe import ComputeType
 if TYPE_CHECKING:
     import torch
 
+MAX_THREADS: Final = 4096
 _PICKLED: Final = frozenset({".bin", ".pt", ".pth", ".pkl", ".ckpt", ".pickle"})
 _ESCAPE: Final = re.compile(r"\x1b\[[0-9;]*m")
+_LIBRARIES: Final = (
+    "torchao.quantization",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto",
+    "transformers.models.llama.modeling_llama",  # with it comes what every causal model needs
+    "transformers.quantizers.auto",
+    "transformers.tokenization_utils_tokenizers",
+)
 _NOISY: Final = ("torchao", "torch.utils._pytree", "transformers", "accelerate")
 
 
@@ -42,8 +52,8 @@ def quiet_libraries() -> None:
 def import_libraries() -> None:
     """Import what loading a model needs, so that neither its time nor its memory counts as the model's."""
     quiet_libraries()
-    import transformers.models.auto.modeling_auto
-    import transformers.quantizers.auto  # noqa: F401  imported for its effect
+    for name in _LIBRARIES:
+        import_module(name)
 
 
 def run_toy_model(device: torch.device) -> None:
@@ -60,7 +70,8 @@ def run_toy_model(device: torch.device) -> None:
         max_position_embeddings=64,
     )
     with torch.random.fork_rng(devices=[]):
-        model = LlamaForCausalLM(config).to(device=device, dtype=torch.bfloat16).eval()
+        model: Any = LlamaForCausalLM(config)
+        model = model.to(device=device, dtype=torch.bfloat16).eval()
     with torch.inference_mode():
         model(input_ids=torch.arange(32, device=device)[None].repeat(2, 1))
 
@@ -79,6 +90,17 @@ def resolve_device(name: str) -> torch.device:
     if kind != "cuda" or (index and not index.isdecimal()) or int(index or 0) >= available:
         raise InvalidInput("device", f"`{name}` is not on this machine", allowed=allowed)
     return torch.device("cuda", int(index or 0))
+
+
+def set_threads(threads: int | None) -> None:
+    """Set how many threads CPU work uses; None leaves torch's choice. Raises InvalidInput."""
+    import torch
+
+    if threads is None:
+        return
+    if not 1 <= threads <= MAX_THREADS:
+        raise InvalidInput("threads", f"{threads} is out of range", allowed=f"1 to {MAX_THREADS}")
+    torch.set_num_threads(threads)
 
 
 def check_directory(directory: Path) -> dict[str, Any]:
@@ -148,6 +170,7 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM, TorchAoConfig
 
+    loader: Any = AutoModelForCausalLM
     check_directory(directory)
     options: dict[str, Any] = {"dtype": "auto" if dtype is None else getattr(torch, dtype)}
     if torchao_config is not None:
@@ -158,7 +181,7 @@ def load_model(
         options["device_map"] = {"": str(device)}
     with _loading_report() as lines:
         try:
-            model, report = AutoModelForCausalLM.from_pretrained(
+            model, report = loader.from_pretrained(
                 directory,
                 local_files_only=True,
                 use_safetensors=True,
@@ -188,7 +211,7 @@ def load_model(
 
 
 @contextmanager
-def _loading_report() -> Iterator[list[str]]:
+def _loading_report() -> Generator[list[str]]:
     """Collect what transformers logs while it loads, as plain lines, instead of printing it."""
     lines: list[str] = []
     logger = logging.getLogger("transformers.modeling_utils")

@@ -14,7 +14,13 @@ from planner.domain.figure import Basis
 from planner.domain.job import FailureReason
 from planner.domain.loss import perplexity, perplexity_loss
 from planner.errors import InvalidInput
-from worker.engines.loading import check_directory, import_libraries, load_tokenizer, resolve_device
+from worker.engines.loading import (
+    check_directory,
+    import_libraries,
+    load_tokenizer,
+    resolve_device,
+    set_threads,
+)
 from worker.evaluate.dataset import Dataset
 from worker.evaluate.fidelity import Scores, counts_of, document_of, fidelity_of, score
 from worker.evaluate.logits import pairs
@@ -49,11 +55,8 @@ def evaluate(
     Raises InvalidInput when the two do not share tokenizer and vocabulary or no text is long enough, JobFailed
     (artifact_corrupt) when a model's logits are not finite, and what loading raises.
     """
-    import torch
-
     target = resolve_device(device)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    set_threads(threads)
     import_libraries()
     report(0.0, "reading the data set")
     length = min(window, *(_context(directory) or window for directory in (variant, baseline)))

@@ -7,7 +7,7 @@ have the same result.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -74,7 +74,7 @@ class _Predictor:
 @contextmanager
 def _baseline_logits(
     baseline: Path, windows: Sequence[Window], device: torch.device, report: Report
-) -> Iterator[Callable[[], torch.Tensor]]:
+) -> Generator[Callable[[], torch.Tensor]]:
     """Run the baseline alone, free it, and give back a function that reads its logits window by window."""
     import torch
 

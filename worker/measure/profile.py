@@ -16,7 +16,7 @@ from planner.domain.job import FailureReason
 from planner.domain.profile import MemoryUse, Profile, ProfilePoint
 from planner.domain.workload import Workload
 from planner.errors import InvalidInput
-from worker.engines.loading import import_libraries, resolve_device, run_toy_model
+from worker.engines.loading import MAX_THREADS, import_libraries, resolve_device, run_toy_model, set_threads
 from worker.engines.transformers import Mode, TransformersEngine
 from worker.failure import JobFailed
 from worker.identity import content_id
@@ -54,8 +54,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def __post_init__(self) -> None:
         if not 1 <= len(self.workloads) <= 1000:
             raise InvalidInput("workloads", f"are {len(self.workloads)}", allowed="1 to 1000")
-        if self.threads is not None and not 1 <= self.threads <= 4096:
-            raise InvalidInput("threads", f"{self.threads} is out of range", allowed="1 to 4096")
+        if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
+            raise InvalidInput("threads", f"{self.threads} is out of range", allowed=f"1 to {MAX_THREADS}")
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +73,7 @@ def measure(directory: Path, variant_id: str, conditions: Conditions, *, report:
     refuse a disturbed measurement, and what loading raises.
     """
     target = resolve_device(conditions.device)
-    _set_threads(conditions.threads)
+    set_threads(conditions.threads)
     import_libraries()
     idle = nvml.used_bytes(target)
     run_toy_model(target)
@@ -206,13 +206,6 @@ def _check_context(workloads: tuple[Workload, ...], engine: TransformersEngine) 
                 f"`{workload}` needs {workload.context_tokens} tokens of context",
                 allowed=f"at most {limit} for this model",
             )
-
-
-def _set_threads(threads: int | None) -> None:
-    import torch
-
-    if threads is not None:
-        torch.set_num_threads(threads)
 
 
 def _threads() -> int:

@@ -50,9 +50,10 @@ class Int4TilePacked(GroupedRecipe, frozen=True, kw_only=True, tag="int4_tile_pa
     def torchao_config(self) -> Any:
         """Return the configuration; inductor is left alone, since its exhaustive tuning can take minutes a layer."""
         from torchao.quantization import Int4WeightOnlyConfig
+        from torchao.quantization.quantize_.workflows import Int4PackingFormat
 
         return Int4WeightOnlyConfig(
             group_size=self.group_size,
-            int4_packing_format="tile_packed_to_4d",
+            int4_packing_format=Int4PackingFormat.TILE_PACKED_TO_4D,
             set_inductor_config=False,
         )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ MIB = 2**20
 
 def _touch(mebibytes: int) -> None:
     block = np.ones(mebibytes * MIB, dtype=np.uint8)
+    time.sleep(0.05)
     del block
 
 
