@@ -43,7 +43,13 @@ def newest(*paths: Path) -> float:
 def dist() -> Path:
     """The built dashboard, built again when it is older than its sources."""
     index = WEB / "dist" / "index.html"
-    sources = (WEB / "src", WEB / "public", WEB / "index.html", WEB / "vite.config.ts", WEB / "package-lock.json")
+    sources = (
+        WEB / "src",
+        WEB / "public",
+        WEB / "index.html",
+        WEB / "vite.config.ts",
+        WEB / "package-lock.json",
+    )
     npm = shutil.which("npm")
     can_build = npm is not None and (WEB / "node_modules" / "vite").is_dir()
     if can_build and not (index.is_file() and index.stat().st_mtime >= newest(*sources)):

@@ -33,7 +33,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory, dist: Path) -> Path:
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():
         missing("a clean copy is made from a git checkout")
-    listed = subprocess.run([str(git), "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
+    listed = subprocess.run(
+        [str(git), "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
     copy = tmp_path_factory.mktemp("sources")
     for name in listed.stdout.split("\0"):
         if (file := ROOT / name).is_file():
@@ -124,5 +126,7 @@ def test_the_installed_wheel_serves_the_dashboard(installed: Path, tmp_path: Pat
         assert answer.json()["result"]["outcome"] == "recommended"
     where = "import planner, worker; print(planner.__file__, worker.__file__)"
     python = installed.with_name("python")
-    found = subprocess.run([str(python), "-c", where], cwd=tmp_path, check=True, capture_output=True, text=True)
+    found = subprocess.run(
+        [str(python), "-c", where], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
     assert str(ROOT) not in found.stdout
