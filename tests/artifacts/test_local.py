@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from planner.artifacts.local import LocalStore
 from planner.artifacts.store import BlobStore
 from planner.errors import IntegrityFailure, InvalidFile, InvalidInput, NotFound, Unavailable
 
-DATA = os.urandom(2_500_000)
+DATA = random.Random(1).randbytes(2_500_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()
 EMPTY = hashlib.sha256(b"").hexdigest()
 
