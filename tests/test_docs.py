@@ -64,14 +64,13 @@ def test_the_command_reference_is_current():
 
 def test_every_error_code_has_its_heading():
     text = (ROOT / "docs" / "errors.md").read_text()
-    assert {cls.code for cls in error_classes()} == set(re.findall(r"^## (.+)$", text, re.MULTILINE)) & {
-        cls.code for cls in error_classes()
-    }
+    headings = set(re.findall(r"^## (.+)$", text, re.MULTILINE))
+    assert {cls.code for cls in error_classes()} <= headings
 
 
 def test_the_tree_of_errors_is_drawn_as_it_is():
     assert errors.__doc__ is not None
-    for cls in error_classes():
+    for cls in (each for each in error_classes() if each.__module__ == errors.__name__):
         line = next(line for line in errors.__doc__.splitlines() if re.search(rf"\b{cls.__name__}\b", line))
         if cls is not errors.PlannerError:
             assert f" {cls.code} " in line

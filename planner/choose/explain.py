@@ -209,11 +209,11 @@ def _tie(assessment: Assessment, position: int, chosen: int) -> str:
     accurate = assessment.setting.scenario.objective is Objective.MOST_ACCURATE
     if accurate and index.parameters[own] != index.parameters[other]:
         return "having more parameters"
-    if accurate and index.bits[own] != index.bits[other]:
-        return "keeping more bits"
     loss = np.nan_to_num(assessment.loss[[position, chosen]], nan=np.inf)
     if not accurate and loss[0] != loss[1]:
         return "losing less"
+    if accurate and np.isinf(loss[0]) and index.bits[own] != index.bits[other]:
+        return "keeping more bits"
     if assessment.total.value[position] != assessment.total.value[chosen]:
         return "needing less memory"
     return "its files being held" if index.fetchable[own] != index.fetchable[other] else "its id"

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from planner.choose.feasible import Assessment
+from planner.choose.rank import counted_loss
 from planner.domain.outcome import FrontierPoint
 from planner.estimate.columns import Floats, Integers
 
@@ -34,7 +35,9 @@ def frontier(assessment: Assessment, chosen: int) -> tuple[FrontierPoint, ...]:
     accepted = np.flatnonzero(assessment.accepted)
     memory = assessment.total.value * assessment.terms.degree
     loss, tpot = assessment.loss, assessment.speeds.of("tpot").value
-    points = np.stack([memory, np.nan_to_num(loss, nan=np.inf), np.nan_to_num(tpot, nan=np.inf)], axis=1)
+    points = np.stack(
+        [memory, np.nan_to_num(counted_loss(assessment), nan=np.inf), np.nan_to_num(tpot, nan=np.inf)], axis=1
+    )
     # The chosen one goes first among equals.
     order = np.concatenate(([chosen], accepted[accepted != chosen]))
     best = order[pareto(points[order])]

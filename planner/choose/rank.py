@@ -1,8 +1,8 @@
 """Ranking: the order of the candidates that satisfy every constraint, exact and without chance.
 
 Certified comes before likely; then the objective; then loss, memory, and whether the files are held; then the id. For
-the most accurate, models of more parameters win ties of loss, then more bits; losses that are unknown come last. A
-negative loss counts as none: a build cannot be a truer copy of its base than the base, so what looks like a gain is noise.
+the most accurate, models of more parameters win ties of loss, and losses that are unknown come last, more bits first.
+A negative loss counts as none: a build cannot be a truer copy of its base than the base, so what looks like a gain is noise.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ SHORTLIST: Final = 256
 """Positions ordered at least; far more than is ever shown."""
 
 
+def counted_loss(assessment: Assessment) -> Floats:
+    """Return the loss candidates are compared by, by position: never below zero, NaN when unknown."""
+    return np.maximum(assessment.loss, 0.0)
+
+
 def objective_values(assessment: Assessment) -> Floats:
     """Return what the objective minimizes, by position; unknown is infinite.
 
@@ -27,7 +32,7 @@ def objective_values(assessment: Assessment) -> Floats:
     objective = assessment.setting.scenario.objective
     match objective:
         case Objective.MOST_ACCURATE:
-            values = np.maximum(assessment.loss, 0.0)
+            values = counted_loss(assessment)
         case Objective.SMALLEST:
             values = assessment.columns.weight_bytes
         case Objective.CHEAPEST:
@@ -62,5 +67,5 @@ def rank(assessment: Assessment, *, at_least: int = SHORTLIST) -> Integers:
         tier,
     ]
     if assessment.setting.scenario.objective is Objective.MOST_ACCURATE:
-        keys[3:4] = [-index.bits[rows], -index.parameters[rows]]
+        keys[3:4] = [np.where(unknown, -index.bits[rows], 0.0), -index.parameters[rows]]
     return positions[np.lexsort(tuple(keys))]

@@ -131,7 +131,10 @@ def test_buffers_are_bytes_but_not_parameters(tmp_path: Path):
         ({"vocab_size": -1}, "vocab_size"),
         ({"hidden_size": "128"}, "hidden_size: '128' is not a whole number"),
         ({"num_attention_heads": 0}, "config"),
-        ({"num_experts": 2, "moe_intermediate_size": 8, "mlp_only_layers": 5}, "does not describe a model"),
+        (
+            {"num_experts": 2, "moe_intermediate_size": 8, "mlp_only_layers": 5},
+            "mlp_only_layers: is not a list",
+        ),
     ],
 )
 def test_a_configuration_of_another_model_is_refused(tmp_path: Path, changes: dict[str, Any], message: str):

@@ -311,7 +311,7 @@ def answer_from(scenario: Scenario, grouped: Grouped) -> Answer:  # noqa: C901, 
         held = not variant.is_fetchable
         match scenario.objective:
             case Objective.MOST_ACCURATE:
-                bits = -(variant.weight_bytes.value * 8 / model.parameters)
+                bits = 0.0 if shown else -(variant.weight_bytes.value * 8 / model.parameters)
                 key = (tier, max(loss, 0.0), -model.parameters, bits, peak[0], held, variant.id)
             case Objective.SMALLEST:
                 key = (tier, variant.weight_bytes.value, loss, peak[0], held, variant.id)

@@ -75,13 +75,17 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin" / "planner"
 
 
+def clean_environment() -> dict[str, str]:
+    """The environment without what would let Python find the sources of this checkout."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
 @contextmanager
 def up(command: Path, data: Path) -> Iterator[str]:
     """`planner up` of the installed wheel, started far from the sources; yields its address."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     arguments = ["up", "--port", "0", "--data-dir", str(data), "--json"]
     with subprocess.Popen(
-        [str(command), *arguments], cwd=data.parent, env=clean, stdout=subprocess.PIPE, text=True
+        [str(command), *arguments], cwd=data.parent, env=clean_environment(), stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             assert process.stdout is not None
@@ -127,6 +131,7 @@ def test_the_installed_wheel_serves_the_dashboard(installed: Path, tmp_path: Pat
     where = "import planner, worker; print(planner.__file__, worker.__file__)"
     python = installed.with_name("python")
     found = subprocess.run(
-        [str(python), "-c", where], cwd=tmp_path, check=True, capture_output=True, text=True
+        [str(python), "-c", where],
+        cwd=tmp_path, env=clean_environment(), check=True, capture_output=True, text=True,
     )
     assert str(ROOT) not in found.stdout

@@ -96,6 +96,5 @@ def load_model(directory: Path, *, device: str = "cpu", dtype: str = "bfloat16")
     """Return the saved model in evaluation mode on the device."""
     from transformers import AutoModelForCausalLM
 
-    return (
-        AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, local_files_only=True).to(device).eval()
-    )
+    model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, local_files_only=True)
+    return model.to(device).eval()

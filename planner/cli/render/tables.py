@@ -26,7 +26,7 @@ def listing(headings: Sequence[str]) -> Table:
     """Return an empty table in the house style."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "id")
     return table
 
 
