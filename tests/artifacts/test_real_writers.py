@@ -95,7 +95,7 @@ def test_four_bits_in_a_byte_each_show_both_truths(tmp_path: Path, plain: Path, 
     assert 8 * linear / writers.LINEAR == pytest.approx(
         8 + (16 + 8) / 32
     )  # int8, with scale and zero point per 32
-    assert "stored one per byte" in found.warnings[0]
+    assert "unpacked or padded" in found.warnings[0]
 
 
 def test_nvfp4_of_torchao(tmp_path: Path, plain: Path):

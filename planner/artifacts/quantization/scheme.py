@@ -56,8 +56,12 @@ def find_scheme(
         parts = ", ".join(f"{share:.1%} {name}" for name, share in shares.items())
         warnings = (f"mixed precision in the linear layers, by parameters: {parts}",)
     small = [w for w in quantized if w.precision and w.precision.bits < 8]
-    if small and sum(w.nbytes for w in small) >= sum(w.parameters for w in small):
-        warnings += (f"{weight.format.value} values are stored one per byte: the files are as large as int8",)
+    taken = 8 * sum(w.nbytes for w in small) / max(1, sum(w.parameters for w in small))
+    if small and taken >= 8:
+        name = weight.format.value
+        warnings += (
+            f"{name} layers take {taken:.1f} bits per weight, as much as int8 or more: the values are unpacked or padded",
+        )
     method = (declared.algorithm if declared else None) if quantized else None
     return Finding(
         scheme=Scheme(
