@@ -30,6 +30,7 @@ from planner.api.decoding import StrictRequest
 from planner.api.errors import HANDLERS
 from planner.api.metrics import MetricsController, metrics_config
 from planner.api.openapi import StructSchemas, openapi_config
+from planner.api.queries import check_query
 from planner.api.safety import add_headers, check_media_type, check_origin, host_guard
 from planner.settings import Settings
 from planner.wire.service import Service
@@ -97,6 +98,7 @@ def create_app(
             aliases.router,
             health.router,
         ],
+        guards=[check_query],
     )
     return Litestar(
         route_handlers=[v1, MetricsController, dashboard.router],

@@ -13,6 +13,7 @@ from planner.api.decoding import decode
 from planner.api.parameters import Query, ServiceParameter, VariantName
 from planner.domain.outcome import Plan
 from planner.domain.scenario import Preset, Scenario
+from planner.errors import InvalidInput, NotFound, PlannerError
 from planner.wire.replies import Understanding, Why
 from planner.wire.requests import Question
 
@@ -74,7 +75,28 @@ def recommend(service: ServiceParameter, body: RawBody) -> Plan:
     document = decode(body, dict[str, msgspec.Raw])
     if "query" in document:
         return service.recommend(query=decode(body, Question).query)
-    return service.recommend(scenario=decode(body, Scenario))
+    scenario = decode(body, Scenario)
+    try:
+        return service.recommend(scenario=scenario)
+    except NotFound as error:
+        raise _unknown_name(scenario, error) from error
+
+
+def _unknown_name(scenario: Scenario, error: NotFound) -> PlannerError:
+    """Return the error for a name inside a scenario: the path exists, and it is a field of the body that is wrong."""
+    name, nearest = error.details["name"], error.details.get("nearest", [])
+    if error.details["kind"] == "device" and scenario.hardware is not None:
+        field = "hardware.device_id"
+    elif error.details["kind"] == "model" and scenario.model.value is not None:
+        field = "model.value"
+    else:
+        return error
+    return InvalidInput(
+        field,
+        f"no {error.details['kind']} `{name}`",
+        allowed=", ".join(nearest) or None,
+        nearest=nearest or None,
+    )
 
 
 @get(

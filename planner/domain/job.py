@@ -98,7 +98,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A unit of work for a worker. `spec` is validated by the worker's recipe or measurement structs."""
+    """A unit of work for a worker. `job_spec` checks the shape of `spec`; the worker's structs check the rest."""
 
     id: str
     kind: JobKind

@@ -65,6 +65,21 @@ def match_model(
     return Match(model=_new_model(inspection, inspection.architecture, wanted or name), created=True)
 
 
+def is_match(tx: Transaction, model_id: str, *, wanted: str) -> bool:
+    """Return whether `wanted` is the model that a registered variant belongs to.
+
+    Raises InvalidInput when it is one of another shape, which the files cannot be a build of.
+    """
+    try:
+        model = models.get(tx, wanted)
+    except NotFound:
+        return _slug(wanted) == model_id
+    if model.id == model_id:
+        return True
+    _check_shape(model, models.get(tx, model_id).architecture)
+    return False
+
+
 def _named(
     tx: Transaction, inspection: Inspection, *, wanted: str | None, base_variant: str | None
 ) -> Model | None:
@@ -117,7 +132,7 @@ def _new_model(inspection: Inspection, architecture: Architecture, name: str | N
     title = (
         name or inspection.base_model or inspection.name or f"{architecture.model_type or 'model'}-unnamed"
     )
-    slug = re.sub(r"[^a-z0-9.]+", "-", title.rpartition("/")[2].lower()).strip("-.")
+    slug = _slug(title)
     if not slug:
         raise InvalidInput(
             "model", f"`{title[:80]}` holds no letter or digit", allowed="a name for the new model"
@@ -134,3 +149,7 @@ def _new_model(inspection: Inspection, architecture: Architecture, name: str | N
         hub_id=inspection.base_model,
         license=inspection.license,
     )
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^a-z0-9.]+", "-", title.rpartition("/")[2].lower()).strip("-.")

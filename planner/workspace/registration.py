@@ -11,6 +11,7 @@ import msgspec
 from planner.artifacts.inspection import Inspection, inspect
 from planner.artifacts.store import BlobStore
 from planner.domain.figure import Basis, exact
+from planner.domain.scheme import Scheme
 from planner.domain.units import Unit
 from planner.domain.variant import Artifact, Variant, manifest_digest
 from planner.errors import Conflict, InvalidInput, NotFound
@@ -19,7 +20,7 @@ from planner.registry.transaction import Transaction, WriteTransaction
 from planner.wire.replies import Registration
 from planner.wire.requests import Manifest
 from planner.workspace.labels import check_claim, check_name
-from planner.workspace.matching import Match, match_model
+from planner.workspace.matching import Match, is_match, match_model
 
 
 def register_manifest(
@@ -33,17 +34,18 @@ def register_manifest(
     digest = manifest_digest(manifest.artifacts)
     missing = _missing(store, manifest.artifacts)
     known = _known(registry, digest)
-    if known is not None and not missing:
-        if manifest.scheme is not None:
-            check_claim(manifest.scheme, known.scheme)
-        return reply(manifest, known, created=False)
+    if known is not None:
+        _check_labels(manifest, known.scheme)
+        kept = _kept(registry, manifest, known)
+        if not missing or manifest.dry_run:
+            return reply(manifest, known, created=False, missing=missing, warnings=kept)
     if missing and not manifest.dry_run:
         raise Conflict(
             f"the bytes of {len(missing)} files are not in the store; upload them first",
             missing=list(missing),
         )
     if missing:
-        return reply(manifest, known, created=known is None, missing=missing)
+        return reply(manifest, None, created=True, missing=missing)
     files = {artifact.path: path for artifact in manifest.artifacts if (path := store.path(artifact.sha256))}
     return register_inspected(registry, manifest, inspect(files), now=now)
 
@@ -57,10 +59,7 @@ def register_inspected(
     missing: tuple[str, ...] = (),
 ) -> Registration:
     """Register files that were inspected. `missing` are digests whose bytes a real run would store first."""
-    if manifest.scheme is not None:
-        check_claim(manifest.scheme, inspection.scheme)
-    if manifest.name is not None:
-        check_name(manifest.name, inspection.scheme)
+    _check_labels(manifest, inspection.scheme)
     if manifest.dry_run:
         with registry.read() as tx:
             match = _match(tx, manifest, inspection)
@@ -114,6 +113,25 @@ def inspect_folder(directory: Path, artifacts: tuple[Artifact, ...]) -> Inspecti
     """Return what the files of a folder hold, before they are stored anywhere."""
     files: Mapping[str, Path] = {artifact.path: directory / artifact.path for artifact in artifacts}
     return inspect(files)
+
+
+def _check_labels(manifest: Manifest, scheme: Scheme) -> None:
+    if manifest.scheme is not None:
+        check_claim(manifest.scheme, scheme)
+    if manifest.name is not None:
+        check_name(manifest.name, scheme)
+
+
+def _kept(registry: Registry, manifest: Manifest, known: Variant) -> tuple[str, ...]:
+    """Return what was asked of a variant that is registered already and does not come about."""
+    kept: list[str] = []
+    if manifest.model is not None:
+        with registry.read() as tx:
+            if not is_match(tx, known.model_id, wanted=manifest.model):
+                kept.append(f"kept the model {known.model_id} of the first registration")
+    if manifest.name is not None and manifest.name != known.name:
+        kept.append(f"kept the name {known.name} of the first registration")
+    return tuple(kept)
 
 
 def _missing(store: BlobStore, artifacts: tuple[Artifact, ...]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from planner.domain.job import Failure, Job, JobKind, JobState, Lease
+from planner.domain.job_spec import check_spec
 from planner.domain.listing import Page
 from planner.errors import InvalidInput
 from planner.registry import jobs
@@ -23,7 +24,7 @@ class Working(Opened):
     """Implements `planner.wire.service.Working`."""
 
     def create_job(self, request: JobRequest) -> Job:
-        """Queue a job."""
+        """Queue a job. Raises InvalidInput naming the field of a specification that no worker could do."""
         _check_request(request)
         job = Job(
             id=new_id(),
@@ -100,3 +101,4 @@ def _check_request(request: JobRequest) -> None:
     size = len(msgspec.json.encode(request.spec))
     if size > MAX_SPEC_BYTES:
         raise InvalidInput("spec", f"is {size} bytes long", allowed=f"at most {MAX_SPEC_BYTES} bytes")
+    check_spec(request.kind, request.spec)

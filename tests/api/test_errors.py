@@ -43,6 +43,35 @@ def test_a_field_is_named_with_what_is_allowed(api: Api) -> None:
     assert document["allowed"] == "1 to 1024"
 
 
+def test_unknown_and_missing_query_parameters_are_named(api: Api) -> None:
+    document = problem(api.get("/api/v1/variants?bogus=1"), status=422, code="invalid-input")
+    assert document["field"] == "bogus"
+    assert "format" in document["allowed"]
+    assert "max_weight_bytes" in document["allowed"]
+    assert problem(api.get("/api/v1/recommend"), status=422)["field"] == "q"
+    assert problem(api.get("/api/v1/why?q=13B"), status=422)["field"] == "variant"
+    assert problem(api.get("/api/v1/health?x="), status=422)["allowed"] == "no query parameters"
+    problem(api.post("/api/v1/jobs/lease?worker=w", json={"worker": "w"}), status=422)
+    assert api.head(f"/api/v1/artifacts/{'0' * 64}").status_code == 404
+    for path in ("/metrics?x=1", "/schema/openapi.json?x=1", "/?x=1"):
+        assert api.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("scenario", "field", "nearest"),
+    [
+        ({"hardware": {"device_id": "rtx-409"}}, "hardware.device_id", "rtx-4090"),
+        ({"model": {"kind": "model", "value": "llama-2-13c"}}, "model.value", "llama-2-13b"),
+    ],
+)
+def test_unknown_names_in_a_scenario_are_fields(
+    api: Api, scenario: dict[str, Any], field: str, nearest: str
+) -> None:
+    document = problem(api.post("/api/v1/recommend", json=scenario), status=422, code="invalid-input")
+    assert document["field"] == field
+    assert nearest in document["allowed"]
+
+
 def test_nested_fields_are_named_by_their_path(api: Api) -> None:
     profile: dict[str, Any] = {
         "id": "p",

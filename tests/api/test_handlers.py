@@ -168,7 +168,8 @@ def test_aliases(api: Api, variant: dict[str, Any]) -> None:
 
 def test_jobs(api: Api) -> None:
     assert api.post("/api/v1/jobs/lease", json={"worker": "w"}).status_code == 204
-    job = api.post("/api/v1/jobs", json={"kind": "build", "spec": {"recipe": "int8"}, "requires": ["cuda"]})
+    spec = {"base": {"from": "reference"}, "recipe": {"recipe": "int8"}}
+    job = api.post("/api/v1/jobs", json={"kind": "build", "spec": spec, "requires": ["cuda"]})
     assert job.status_code == 201
     url = f"/api/v1/jobs/{job.json()['id']}"
     assert api.post("/api/v1/jobs/lease", json={"worker": "w"}).status_code == 204
@@ -195,6 +196,9 @@ def test_jobs(api: Api) -> None:
         job.json()["id"]
     ]
     problem(api.post("/api/v1/jobs", json={"kind": "build", "spec": {}}), status=422)
+    document = problem(api.post("/api/v1/jobs", json={"kind": "build", "spec": {"x": 1}}), status=422)
+    assert document["field"] == "spec.x"
+    assert "base, recipe" in document["allowed"]
     problem(api.post("/api/v1/jobs/nothing/cancel"), status=404)
 
 

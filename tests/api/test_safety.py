@@ -12,7 +12,7 @@ from planner.workspace import Workspace
 from tests.api.problems import problem
 
 Api = TestClient[Litestar]
-JOB = {"kind": "build", "spec": {"recipe": "int8"}}
+JOB = {"kind": "build", "spec": {"base": {"from": "reference"}, "recipe": {"recipe": "int8"}}}
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,8 @@ def test_a_job_is_leased_once(data_dir: Path) -> None:
     from planner.wire.requests import JobRequest
 
     with running_server(data_dir) as server, Client(server.url) as client:
-        jobs = {client.create_job(JobRequest(kind=JobKind.BUILD, spec={"n": n})).id for n in range(12)}
+        spec = {"base": {"from": "reference"}, "recipe": {"recipe": "bf16"}}
+        jobs = {client.create_job(JobRequest(kind=JobKind.BUILD, spec=spec)).id for _ in range(12)}
 
         def worker(number: int) -> list[str]:
             taken: list[str] = []

@@ -177,7 +177,7 @@ def test_wrong_bytes(client: Client) -> None:
 
 def test_jobs(client: Client) -> None:
     job = client.create_job(
-        JobRequest(kind=JobKind.MEASURE, spec={"variant_id": "x"}, requires=("device:t",))
+        JobRequest(kind=JobKind.MEASURE, spec={"variant": {"from": "reference"}}, requires=("device:t",))
     )
     assert client.lease(worker="w") is None
     lease = client.lease(worker="w", capabilities=frozenset({"device:t"}), kinds=(JobKind.MEASURE,))

@@ -31,7 +31,8 @@ def test_from_registration_to_a_replayed_answer(empty_url: str, tmp_path: Path) 
         workspace.move_alias("prod", first.digest, expected=None)
         with pytest.raises(Conflict):
             other.move_alias("prod", second.digest, expected=second.digest)
-        job = workspace.create_job(JobRequest(kind=JobKind.BUILD, spec={"recipe": "x"}))
+        spec = {"variant": {"from": "registry", "variant": first.digest}}
+        job = workspace.create_job(JobRequest(kind=JobKind.MEASURE, spec=spec))
         lease = other.lease(worker="w")
         assert lease is not None
         assert lease.job.id == job.id

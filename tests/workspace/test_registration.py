@@ -52,7 +52,12 @@ def test_facts_come_from_the_files(workspace: Workspace, folder: Path) -> None:
 def test_registering_again_changes_nothing(workspace: Workspace, folder: Path) -> None:
     first = workspace.register(folder, model="tiny", name="one")
     revision, held = workspace.registry.revision(), blobs(workspace)
-    again = workspace.register(folder, name="two", provenance=Provenance(recipe="other"))
+    again = workspace.register(folder, model="renamed", name="two", provenance=Provenance(recipe="other"))
+    assert again.warnings == (
+        "kept the model tiny of the first registration",
+        "kept the name one of the first registration",
+    )
+    assert workspace.register(folder, model="org/Tiny", name="one").warnings == ()
     assert (again.created, again.bytes_new, again.files_new) == (False, 0, 0)
     assert again.variant == first.variant
     assert (workspace.registry.revision(), blobs(workspace)) == (revision, held)
@@ -109,9 +114,9 @@ def test_labels_that_contradict_the_tensors(
     assert caught.value.details["field"] == field
     assert blobs(workspace) == set()
     workspace.register(folder, model="tiny")
-    if field == "scheme":
-        with pytest.raises(InvalidInput, match="contradicts"):
-            workspace.register(folder, scheme=value)
+    with pytest.raises(InvalidInput, match="contradicts") as caught:
+        workspace.register(folder, **{field: value})  # type: ignore[arg-type]
+    assert caught.value.details["field"] == field
 
 
 def test_a_model_of_another_shape(workspace: Workspace, folder: Path) -> None:
@@ -119,6 +124,9 @@ def test_a_model_of_another_shape(workspace: Workspace, folder: Path) -> None:
         workspace.register(folder, model="llama-2-13b")
     assert "40 layers" in caught.value.details["allowed"]
     assert blobs(workspace) == set()
+    workspace.register(folder, model="tiny")
+    with pytest.raises(InvalidInput, match="not a build of"):
+        workspace.register(folder, model="llama-2-13b")
 
 
 def test_a_misspelt_model_whose_shape_is_known(workspace: Workspace, folder: Path, tmp_path: Path) -> None:

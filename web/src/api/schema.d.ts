@@ -991,7 +991,7 @@ export interface components {
         };
         /**
          * Job
-         * @description A unit of work for a worker. `spec` is validated by the worker's recipe or measurement structs.
+         * @description A unit of work for a worker. `job_spec` checks the shape of `spec`; the worker's structs check the rest.
          */
         Job: {
             /** @default [] */
