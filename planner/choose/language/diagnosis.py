@@ -20,9 +20,10 @@ _JOINED: Final = re.compile(r"[a-z0-9.]")
 _DECIMAL_COMMA: Final = re.compile(r"([0-9]+),([0-9]{1,2})(?![0-9])")
 _CHINESE: Final = re.compile(r"[\u4e00-\u9fff]+")
 _LITERAL: Final = re.compile(r"(?:[a-z0-9]|\\?[ ./_\-]|[\u4e00-\u9fff]){2,}")
+_OR: Final = frozenset({"or", "或", "或者"})
 _SHORTEST_SUGGESTION: Final = 3
 _LONGEST_SUGGESTION: Final = 48
-_NEAR: Final = 0.7
+_NEAR: Final = 0.78
 """How alike two spellings must be for a suggestion (2 x matching characters / all characters)."""
 
 
@@ -56,9 +57,13 @@ def diagnose(source: Source, vocabulary: Vocabulary, failure: Failure) -> Invali
     suggestion = _decimal_point(source.text, failure)
     if not failure.understood:
         wanted = None if failure.complete else failure.wanted
-        start, end, suggestion = _suggest(source.text, start, end, _candidates(vocabulary, wanted))
+        start, end, suggestion = _suggest(
+            source.text, start, end, _candidates(vocabulary, wanted), _device_names(vocabulary)
+        )
     word = source.text[start:end]
-    if failure.understood and failure.previous is not None and not failure.complete:
+    if failure.understood and word in _OR:
+        problem = f"`{word}` stands between schemes only: ask once per model, device or format"
+    elif failure.understood and failure.previous is not None and not failure.complete:
         before = source.text[failure.previous[0] : failure.previous[1]]
         problem = f"`{word}` cannot follow `{before}`"
     elif failure.understood:
@@ -106,6 +111,8 @@ def nearest(word: str, candidates: Iterable[str]) -> tuple[float, str] | None:
     matcher = SequenceMatcher(a="", b=_spaced(word), autojunk=False)
     best: tuple[float, str] | None = None
     for candidate in candidates:
+        if candidate[:1] != word[:1]:  # a slip seldom hits the first letter: "iphone" is no "phone"
+            continue
         matcher.set_seq1(_spaced(candidate))
         floor = max(_NEAR, best[0] if best else 0)
         if matcher.real_quick_ratio() < floor or matcher.quick_ratio() < floor:
@@ -116,7 +123,9 @@ def nearest(word: str, candidates: Iterable[str]) -> tuple[float, str] | None:
     return best
 
 
-def _suggest(text: str, start: int, end: int, candidates: tuple[str, ...]) -> tuple[int, int, str | None]:
+def _suggest(
+    text: str, start: int, end: int, candidates: tuple[str, ...], devices: frozenset[str]
+) -> tuple[int, int, str | None]:
     """Return the nearest spelling for the word, or for it with up to three words after it: "llamma 3.1 8b"."""
     ends = [end]
     for match in re.finditer(r"[^\s,;，；、。]+", text[end : end + _LONGEST_SUGGESTION]):
@@ -127,10 +136,22 @@ def _suggest(text: str, start: int, end: int, candidates: tuple[str, ...]) -> tu
     for stop in ends:
         phrase = text[start:stop]
         fits = _SHORTEST_SUGGESTION <= len(phrase) <= _LONGEST_SUGGESTION
-        found = nearest(phrase, candidates) if fits else None
+        found = nearest(phrase, _same_digits(phrase, candidates, devices)) if fits else None
         if found is not None and (best is None or found[0] > best[0]):
             best = (found[0], stop, found[1])
     return (start, end, None) if best is None else (start, best[1], best[2])
+
+
+def _device_names(vocabulary: Vocabulary) -> frozenset[str]:
+    return frozenset(vocabulary.spellings(NameKind.DEVICE))
+
+
+def _same_digits(phrase: str, candidates: Iterable[str], devices: frozenset[str]) -> Iterator[str]:
+    """Yield the candidates without the devices whose digits are not those of the phrase: other digits, other device."""
+    digits = re.findall(r"[0-9]", phrase)
+    for candidate in candidates:
+        if candidate not in devices or re.findall(r"[0-9]", candidate) == digits:
+            yield candidate
 
 
 def _candidates(vocabulary: Vocabulary, wanted: tuple[str, ...] | None) -> tuple[str, ...]:

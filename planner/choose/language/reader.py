@@ -18,6 +18,7 @@ from lark import Token
 from planner.choose.language.clauses import Clause
 from planner.choose.language.diagnosis import Failure, diagnose
 from planner.choose.language.progress import Progress
+from planner.choose.language.qualifiers import is_portable, refuse_portable, refuse_qualified
 from planner.choose.language.syntax import grammar
 from planner.choose.language.text import Source
 from planner.choose.language.vocabulary import NameKind, Vocabulary
@@ -109,6 +110,8 @@ def read(source: Source, vocabulary: Vocabulary) -> list[Clause]:
     """Return the clauses of a query. Raises InvalidQuery at the first word that is not understood."""
     progress = Progress()
     position, previous = 0, None
+    devices: list[Token] = []
+    portable: tuple[int, int] | None = None
     while position < len(source.text):
         if source.text[position] == " ":
             position += 1
@@ -119,8 +122,16 @@ def read(source: Source, vocabulary: Vocabulary) -> list[Clause]:
             raise diagnose(source, vocabulary, _failure(progress, position, previous, understood=bool(found)))
         if not chosen.skipped:
             previous = _token(source, position, chosen)
+            if previous.type == NameKind.DEVICE.name:
+                refuse_qualified(source, position, chosen.end, str(previous.value), vocabulary)
+                devices.append(previous)
             progress.take(previous)
+        elif is_portable(source.text[position : chosen.end]):
+            portable = (position, chosen.end)
         position = chosen.end
+    for device in devices if portable else ():
+        place = device.start_pos or 0, device.end_pos or 0
+        refuse_portable(source, place, str(device.value), portable or place, vocabulary)
     if not progress.can_end():
         raise diagnose(source, vocabulary, _failure(progress, len(source.text), previous, understood=True))
     return progress.end()

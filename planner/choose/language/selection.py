@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -26,7 +27,8 @@ from planner.choose.language.text import Source
 from planner.choose.language.vocabulary import NameKind, Vocabulary
 from planner.domain.constraint import Direction
 from planner.domain.device import Device, DeviceKind
-from planner.domain.naming import is_within_family
+from planner.domain.model import Model
+from planner.domain.naming import fold, is_within_family
 from planner.domain.scenario import Hardware, ModelSelector, SelectorKind
 from planner.domain.units import parse_bytes
 from planner.errors import InvalidQuery
@@ -35,6 +37,8 @@ C = TypeVar("C", bound=Clause)
 
 _SAME_MEMORY: Final = 0.08
 """A card's memory is sold as 24 GB or 24 GiB; the two differ by 7.4 %."""
+_SIZE_IN_NAME: Final = re.compile(r"[0-9] ?[bm](?![a-z0-9])")
+_MEMORY_IN_NAME: Final = re.compile(r" ?(?:\(.*|[0-9]+ ?gb)$")
 _KIND_OF_WORD: Final[Mapping[MemoryWord | None, DeviceKind]] = {
     MemoryWord.VRAM: DeviceKind.GPU,
     MemoryWord.GPU: DeviceKind.GPU,
@@ -123,10 +127,29 @@ def _one_model(
                 wider = ModelSelector(kind=SelectorKind.FAMILY, value=family_name, size_billions=size)
                 if any(wider.selects(other) for other in vocabulary.models):
                     return wider
+            _require_own_size(source, named, sizes[0], model, vocabulary)
             raise contradiction(
                 source, "model size", *sorted((named, sizes[0]), key=lambda clause: clause.start)
             )
     return ModelSelector(kind=SelectorKind.MODEL, value=named.model_id)
+
+
+def _require_own_size(
+    source: Source, named: ModelNamed, size: SizeNamed, model: Model, vocabulary: Vocabulary
+) -> None:
+    """Raise InvalidQuery, naming the sizes there are, when the name says no size itself: "gpt-oss 120b"."""
+    name = source.original_slice(named.start, named.end)
+    if _SIZE_IN_NAME.search(name.lower()):
+        return
+    known = sorted({other.size_billions for other in vocabulary.models if other.family == model.family})
+    sizes = ", ".join(f"{value:g}B" for value in known)
+    asked = source.original_slice(size.start, size.end)
+    raise source.error(
+        f"`{name}` has {sizes} in the catalogue, and {asked} is not there",
+        size.start,
+        size.end,
+        expected=tuple(f"`{value:g}B`" for value in known),
+    )
 
 
 def _require_family(
@@ -183,9 +206,11 @@ def select_hardware(source: Source, clauses: Sequence[Clause], vocabulary: Vocab
         if other_memory.bytes != memories[0].bytes:
             raise contradiction(source, "device memory", memories[0].stated, other_memory.stated)
     device = vocabulary.device(devices[0].device_id) if devices else None
+    if device is not None and memories:
+        device = _with_memory(source, device, memories, vocabulary)
     kind = _kind(source, devices[0] if devices else None, device, processors, memories)
     return Hardware(
-        device_id=devices[0].device_id if devices else None,
+        device_id=device.id if device is not None else devices[0].device_id if devices else None,
         count=_count(source, counts),
         memory_bytes=_memory_bytes(memories, device),
         kind=kind,
@@ -200,6 +225,31 @@ def _memories(source: Source, clauses: Sequence[Clause]) -> list[_Memory]:
         with pointing_at(source, clause.size):
             memories.append(_Memory(clause, parse_bytes(text, field="hardware.memory", binary=True)))
     return memories
+
+
+def _with_memory(
+    source: Source, device: Device, memories: Sequence[_Memory], vocabulary: Vocabulary
+) -> Device:
+    """Return the device sold with the stated memory under the same name, else the named one: "m3 max with 48GB"."""
+    if _memory_bytes(memories, device) is None or any(
+        memory.stated.word is MemoryWord.LIMITED for memory in memories
+    ):
+        return device
+    stated = memories[0].stated
+    same = [
+        other
+        for other in vocabulary.devices
+        if _MEMORY_IN_NAME.sub("", fold(other.name)) == _MEMORY_IN_NAME.sub("", fold(device.name))
+        and _memory_bytes(memories, other) is None
+    ]
+    if len(same) > 1:
+        raise source.error(
+            f"more than one `{device.id}` has this memory",
+            stated.start,
+            stated.end,
+            expected=tuple(f"`{other.id}`" for other in same),
+        )
+    return same[0] if same else device
 
 
 def _memory_bytes(memories: Sequence[_Memory], device: Device | None) -> int | None:

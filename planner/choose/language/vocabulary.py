@@ -144,13 +144,14 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         found.sort(key=lambda match: (-match.end, match.plural, match.kind))
         return found
 
-    def spellings(self) -> Iterator[str]:
-        """Yield every name in lower case, for suggestions."""
+    def spellings(self, kind: NameKind | None = None) -> Iterator[str]:
+        """Yield every name, or every one of `kind`, in lower case, for suggestions."""
         stack = [self.root]
         while stack:
             node = stack.pop()
             for name in node.names:
-                yield fold(name.text)
+                if kind is None or name.kind is kind:
+                    yield fold(name.text)
             stack += node.children.values()
 
 

@@ -82,12 +82,14 @@ _SCHEME_SYNONYMS: Final[Mapping[str, str]] = {
     "full precision": "fp32", "全精度": "fp32", "weight only": "weight-only", "bnb": "bitsandbytes",
 }  # fmt: skip
 
-REFUSALS: Final[Mapping[str, tuple[str, str]]] = {
+REFUSALS: Final[Mapping[str, tuple[str, str | None]]] = {
     "lossless": ("how much loss is meant by it is not defined", "loss ≤ 0.1%"),
     "rate": ("requests per second are not a bound of a scenario; state users and tokens per second", "16 users, ≥ 100 tok/s"),
     "cost": ("prices are not known; the cheapest variant is the one that needs least device memory", "cheapest"),
     "power": ("power is not a bound of a scenario", "jetson orin nano"),
     "exclusion": ("only schemes and formats can be excluded; models, devices, runtimes and licenses are chosen", "not int4"),
+    "kv cache": ("the precision of the KV cache belongs to each variant's scheme and is not part of a scenario", None),
+    "size range": ("a size class is one size, not a range; ask once per model size", None),
     "open source": ("which licenses count as open is not defined; name one", "apache license"),
 }  # fmt: skip
 """What is understood and cannot be answered → why, and what to say instead."""
@@ -176,6 +178,10 @@ def refusal(text: str) -> str:
         return "rate"
     if text in {"w", "watt", "watts"}:
         return "power"
+    if re.search(r"kv[ -]?cache|kv ?缓存", text):
+        return "kv cache"
+    if re.fullmatch(r"[0-9.].*b", text):
+        return "size range"
     if text.startswith("open"):
         return "open source"
     return "cost"

@@ -13,6 +13,7 @@ from planner.domain.naming import fold
 from planner.domain.runtime import ALIASES, KNOWN
 from planner.domain.scenario import Scenario
 from planner.domain.scheme import NumberFormat
+from planner.domain.units import GIB
 from planner.errors import InvalidQuery
 
 CATALOGUE = load_catalogue()
@@ -57,6 +58,55 @@ def test_every_name_of_a_device_means_it_or_is_refused_as_ambiguous():
         assert parse(device_id, VOCABULARY).hardware is not None
 
 
+@pytest.mark.parametrize(
+    ("text", "device_id", "gib"),
+    [
+        ("best model for my macbook m3 max 64gb", "apple-m3-max-40c", None),
+        ("macbook pro m3 max", "apple-m3-max-40c", None),
+        ("macbook pro m3 max 48gb", "apple-m3-max-40c-48gb", None),
+        ("m3 max with 48GB", "apple-m3-max-40c-48gb", None),
+        ("48GB, m3 max", "apple-m3-max-40c-48gb", None),
+        ("m3 max with 36GB", "apple-m3-max-40c", 36),
+        ("m3 max limited to 48GB", "apple-m3-max-40c", 48),
+        ("m1 max with 32GB", "apple-m1-max-24c-32gb", None),
+        ("raspberry pi 5 with 16GB", "raspberry-pi-5-16gb", None),
+        ("m3 max laptop", "apple-m3-max-40c", None),
+        ("macbook m3", "apple-m3-10c-16gb", None),
+    ],
+)
+def test_the_memory_asked_picks_among_devices_of_one_name(text: str, device_id: str, gib: int | None):
+    hardware = parse(text, VOCABULARY).hardware
+    assert hardware is not None
+    assert (hardware.device_id, hardware.memory_bytes) == (device_id, gib and gib * GIB)
+
+
+@pytest.mark.parametrize(
+    ("text", "suggestion"),
+    [
+        ("macbook m3 pro", "apple-m3-10c-16gb"),
+        ("imac m3 ultra", None),
+        ("macbook m3 ultra", "apple-m3-ultra-512gb"),
+        ("rtx 4070", "rtx-4070-ti"),
+        ("iphone", None),
+        ("smollm", None),
+        ("scout", None),
+        ("onnx", None),
+        ("4090ti", "4090"),
+    ],
+)
+def test_a_suggestion_is_of_the_same_series(text: str, suggestion: str | None):
+    error = _understood(text)
+    assert isinstance(error, InvalidQuery)
+    assert error.details.get("suggestion") == suggestion
+
+
+def test_a_size_that_a_model_does_not_have_is_said():
+    error = _understood("gpt-oss 120b on h100")
+    assert isinstance(error, InvalidQuery)
+    assert "`gpt-oss` has 20B in the catalogue, and 120b is not there" in error.message
+    assert error.details["expected"] == ["`20B`"]
+
+
 def test_every_name_of_a_preset_means_it():
     for preset in CATALOGUE.presets:
         for name in (preset.id, preset.name, *preset.aliases):
@@ -90,7 +140,7 @@ def test_every_runtime_and_number_format_is_a_word():
 def test_schemes_of_the_catalogue_answer_to_the_words_people_use():
     """A word from the language finds the schemes it should: the two sides agree on the spelling."""
     schemes = {variant.scheme for variant in CATALOGUE.variants}
-    terms = frozenset().union(*(scheme.terms() for scheme in schemes))
+    terms = frozenset[str]().union(*(scheme.terms() for scheme in schemes))
     for asked in (
         "int4",
         "4-bit",

@@ -34,7 +34,7 @@ def pointed_at(error: InvalidQuery) -> str:
     [
         ("13B fastst", "fastst", "fastest"),
         ("llamma 3.1 8b on 24GB", "llamma 3.1 8b", "llama 3.1 8b"),
-        ("7B on rtx 409", "rtx 409", "rtx-4090"),
+        ("7B on rtx 4090x", "rtx 4090x", "rtx-4090"),
         ("qwen2.4 7b", "qwen2.4 7b", "qwen2.5 7b"),
         ("13B on 4090Ti", "4090Ti", "4090"),
         ("7B with vlm", "vlm", "vllm"),
@@ -52,6 +52,38 @@ def test_unknown_word_is_pointed_at_with_the_nearest_one(
     assert pointed_at(error) == word
     assert error.details["suggestion"] == suggestion
     assert error.details["expected"]
+
+
+@pytest.mark.parametrize("text", ["7B on rtx 409", "rtx 3080", "pi 6", "hops", "scout"])
+def test_nothing_far_is_suggested(vocabulary: Vocabulary, text: str):
+    assert "suggestion" not in refusal(text, vocabulary).details
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "nearest"),
+    [
+        ("rtx 4090 laptop", "rtx 4090 laptop", "rtx-4090"),
+        ("7B on a 4090 Laptop GPU", "4090 Laptop", "rtx-4090"),
+        ("7B on a laptop with a 4090", "laptop with a 4090", "rtx-4090"),
+        ("笔记本4090跑7B", "笔记本4090", "rtx-4090"),
+        ("4090笔记本", "4090笔记本", "rtx-4090"),
+        ("4090 mobile", "4090 mobile", "rtx-4090"),
+        ("4090 ti", "4090 ti", "rtx-4090"),
+        ("two 4090 supers", "4090 supers", "rtx-4090"),
+        ("4090-super, 7B", "4090-super", "rtx-4090"),
+        ("a100 max 64gb", "a100 max", "a100-80gb-sxm"),
+        ("a100 max 64 gb", "a100 max", "a100-80gb-sxm"),
+        ("orin nano super", "orin nano super", "jetson-orin-nano-8gb"),
+        ("pi 5 pro", "pi 5 pro", "raspberry-pi-5-8gb"),
+    ],
+)
+def test_a_word_that_makes_another_device_is_never_dropped(
+    vocabulary: Vocabulary, text: str, word: str, nearest: str
+):
+    error = refusal(text, vocabulary)
+    assert pointed_at(error) == word
+    assert "no device" in error.message
+    assert error.details["suggestion"] == nearest
 
 
 @pytest.mark.parametrize(
@@ -168,7 +200,15 @@ def test_a_comparator_that_contradicts_the_quantity_is_explained(
         ("4090 with 64GB RAM", "64GB RAM", "memory of the machine"),
         ("gemma 9b", "9b", "has no 9B model"),
         ("open source", "open source", "name one"),
-        ("7B or 13B", "or", "cannot stand here"),
+        ("7B or 13B", "or", "ask once per model"),
+        ("llama or qwen2.5 7b", "or", "ask once per model"),
+        ("7b-9b", "7b-9b", "not a range"),
+        ("7-9b on 24GB", "7-9b", "not a range"),
+        ("7b to 13b", "7b to 13b", "not a range"),
+        ("8b with 8bit kv cache", "8bit kv cache", "KV cache"),
+        ("7B, kv-cache int8", "kv-cache", "KV cache"),
+        ("phi 4 30b", "30b", "has 3.8B, 14B"),
+        ("30b mixtral", "30b", "has 46.7B"),
         ("7B under 300W", "W", "power is not"),
         ("7B for $100", "$", "prices are not known"),
         ("100 context", "100 context", "leaves none"),

@@ -95,17 +95,29 @@ def without(*words: str) -> SchemeFilter:
     return SchemeFilter(words=words, exclude=True)
 
 
-def work(**numbers: int) -> dict[str, int]:
-    return {
-        {"i": "input_tokens", "o": "output_tokens", "c": "concurrency"}[key]: value
-        for key, value in numbers.items()
-    }
+def work(**numbers: int) -> Workload:
+    names = {"i": "input_tokens", "o": "output_tokens", "c": "concurrency"}
+    return Workload(**{names[key]: value for key, value in numbers.items()})
 
 
 runtime = RuntimeFilter
 REQUEST = Scope.REQUEST
 
 CASES: list[tuple[Any, ...]] = [
+    # as people talk
+    ("what's the most accurate 7B on 24GB", size(7), memory(24), Objective.MOST_ACCURATE),
+    ("what’s the fastest 7B?", size(7), Objective.FASTEST),
+    ("which is the smallest 7B", size(7), Objective.SMALLEST),
+    ("7B for 10 concurrent users", size(7), work(c=10)),
+    ("7B on my laptop with 8GB", size(7), memory(8)),
+    ("要求量化后MMLU下降不超过1%", loss(1, "mmlu")),
+    ("7B，4090，越快越好", size(7), device("rtx-4090"), Objective.FASTEST),
+    ("7B越小越好", size(7), Objective.SMALLEST),
+    ("笔记本CPU 16G内存", memory(16, kind=CPU)),
+    # "max" after a device bounds what follows
+    ("4090 max 1% loss", device("rtx-4090"), loss(1)),
+    ("4090 max mmlu loss 1%", device("rtx-4090"), loss(1, "mmlu")),
+    ("4090 max ttft 500ms", device("rtx-4090"), ttft(0.5)),
     # the model by size
     ("13B", size(13)),
     ("7b", size(7)),
@@ -566,8 +578,8 @@ def _expected(parts: list[Any]) -> dict[str, Any]:
                 expected["model"] = part
             case Hardware():
                 expected["hardware"] = part
-            case dict():
-                expected["workload"] = Workload(**part)
+            case Workload():
+                expected["workload"] = part
             case Objective():
                 expected["objective"] = part
             case float():
