@@ -7,7 +7,7 @@ settings are the worker's business, which may be newer than the server.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from planner.domain.job import JobKind
 from planner.errors import InvalidInput
@@ -76,7 +76,7 @@ def _object(spec: Mapping[str, Any], field: str, allowed: str) -> Mapping[str, A
     value = spec[field]
     if not isinstance(value, dict):
         raise InvalidInput(f"spec.{field}", f"{_shown(value)} is no object", allowed=allowed)
-    return value
+    return cast("Mapping[str, Any]", value)
 
 
 def _text(document: Mapping[str, Any], field: str, place: str, allowed: str) -> str:
