@@ -92,6 +92,8 @@ def _variant(
     if build.size_source is not None and build.size_source not in build.sources:
         raise InvalidInput(f"catalogue: {path}", "takes its size from a source it does not cite")
     weight_bytes = _weight_bytes(build, model)
+    # GGUF block types exist in no other container, so such a build is one even where its source does not say.
+    file_format = FileFormat.GGUF if build.scheme.weight.format.is_gguf else build.format
     reference = f"{PUBLISHED}{model.id}/{model.reference_format.value}"
     variant_id = PUBLISHED + path
     return Variant(
@@ -99,7 +101,7 @@ def _variant(
         model_id=model.id,
         name=f"{model.id}-{build.slug}",
         scheme=build.scheme,
-        file_format=build.format,
+        file_format=file_format,
         weight_bytes=weight_bytes,
         parameters=model.parameters,
         effective_bits=weight_bytes.value * 8 / model.parameters,
@@ -108,7 +110,7 @@ def _variant(
             base_variant_id=None if variant_id == reference else reference,
             citation="; ".join(citations.source(key, of=path).citation for key in build.sources),
         ),
-        runtimes=tuple(sorted({*runtimes, *(("llama.cpp",) if build.format is FileFormat.GGUF else ())})),
+        runtimes=tuple(sorted({*runtimes, *(("llama.cpp",) if file_format is FileFormat.GGUF else ())})),
     )
 
 

@@ -20,6 +20,8 @@ from planner.estimate.columns import Floats, Integers
 
 MAX_LISTED: Final = 100
 OBJECTIVE: Final = "objective"
+LIKELY_LOSS: Final = 2
+"""Tier from which the loss is only likely to satisfy its limit."""
 _MADE_FOR: Final = {
     Objective.MOST_ACCURATE: "the least loss",
     Objective.FASTEST: "the least time per output token",
@@ -48,17 +50,28 @@ def _loss_sentence(loss: LossAnswer) -> str:
     return f"{loss.kind.value.capitalize()} loss {with_interval(loss.figure)} in {loss.metric} over {over}{verdict}."
 
 
-def reasons(assessment: Assessment, chosen: Candidate, *, runner_up: Elimination | None) -> tuple[str, ...]:
-    """Return why the chosen candidate is the answer, most important first."""
-    memory, scenario = chosen.memory, assessment.setting.scenario
+def _first_reason(assessment: Assessment, best: int) -> str:
+    """Return what the chosen position is best at, and among how many: those of its own tier."""
     count = int(assessment.accepted.sum())
-    field = "the only candidate" if count == 1 else f"of {count} candidates"
-    aim = _MADE_FOR[scenario.objective]
-    sentences = [
-        f"Satisfies every constraint: {field} that does."
-        if count == 1
-        else f"Has {aim} {field} that satisfy every constraint."
-    ]
+    if count == 1:
+        return "Satisfies every constraint: the only candidate that does."
+    peers = int((assessment.accepted & (assessment.tier == assessment.tier[best])).sum())
+    aim = _MADE_FOR[assessment.setting.scenario.objective]
+    if peers == count:
+        return f"Has {aim} of {count} candidates that satisfy every constraint."
+    what = "loss" if assessment.tier[best] < LIKELY_LOSS else "speed"
+    rest = f"the other {count - peers} that may satisfy them are only likely to, by their {what}"
+    if peers == 1:
+        return f"The only candidate that surely satisfies every constraint; {rest}."
+    return f"Has {aim} of {peers} candidates that surely satisfy every constraint; {rest}."
+
+
+def reasons(
+    assessment: Assessment, chosen: Candidate, best: int, *, runner_up: Elimination | None
+) -> tuple[str, ...]:
+    """Return why the chosen candidate is the answer, most important first."""
+    memory = chosen.memory
+    sentences = [_first_reason(assessment, best)]
     if chosen.loss is not None:
         sentences.append(_loss_sentence(chosen.loss))
     parts = ", ".join(
@@ -88,7 +101,7 @@ def reasons(assessment: Assessment, chosen: Candidate, *, runner_up: Elimination
     ]
     if seen:
         under = f" under {speed.runtime}" if speed.runtime else ""
-        sentences.append(f"At {scenario.workload}{under}: {'; '.join(seen)}.")
+        sentences.append(f"At {assessment.setting.scenario.workload}{under}: {'; '.join(seen)}.")
     if runner_up is not None:
         sentences.append(f"Next best is {runner_up.name}: {runner_up.reason}.")
     return tuple(sentences)
@@ -176,7 +189,7 @@ def _objective_reason(assessment: Assessment, values: Floats, position: int, cho
     index, scenario = assessment.index, assessment.setting.scenario
     best = index.records[int(assessment.rows[chosen])].name
     if tier[position] != tier[chosen]:
-        what = "loss" if tier[position] >= 2 else "speed"
+        what = "loss" if tier[position] >= LIKELY_LOSS else "speed"
         return f"its {what} is only likely to satisfy the limit, that of {best} surely does"
     own, other = float(values[position]), float(values[chosen])
     match scenario.objective:

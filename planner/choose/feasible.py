@@ -32,6 +32,7 @@ from planner.domain.constraint import (
 from planner.domain.figure import Basis
 from planner.domain.loss import LossKind
 from planner.domain.outcome import Verdict
+from planner.domain.scenario import Objective
 from planner.domain.units import format_bytes
 from planner.estimate.calibration import CENTRAL, EXACT, STALE, Metric, Speed
 from planner.estimate.columns import Booleans, Columns, Floats, Integers
@@ -105,13 +106,24 @@ class Assessment:
         return weight_bytes_read(self.columns, np.asarray(concurrency)) / self.terms.degree
 
 
-def _tiers(judgements: list[Judgement], count: int) -> Integers:
+def _tiers(
+    judgements: list[Judgement], accepted: Booleans, baseline: Booleans, objective: Objective
+) -> Integers:
+    """Return the tier of each position.
+
+    A baseline's loss is certain by definition and not by evidence. Unless accuracy itself is asked for, it therefore does
+    not outrank candidates whose loss is likely: it stands beside the certified ones where evidence certifies any.
+    """
+    count = len(accepted)
     speed, loss = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
     for judgement in judgements:
         if isinstance(judgement.constraint, (LatencyLimit, ThroughputFloor)):
             speed |= judgement.verdict == CODE[Verdict.LIKELY]
         elif isinstance(judgement.constraint, LossLimit):
             loss |= judgement.verdict == CODE[Verdict.LIKELY]
+    evident = (accepted & ~baseline & ~loss).any()
+    if objective is not Objective.MOST_ACCURATE and (loss & accepted).any() and not evident:
+        loss |= baseline
     return speed + 2 * loss
 
 
@@ -305,7 +317,7 @@ def assess_rows(index: Index, setting: Setting, rows: Integers) -> Assessment:
         loss=losses.value[rows],
         failures=failures,
         accepted=accepted,
-        tier=_tiers(judgements, len(rows)),
+        tier=_tiers(judgements, accepted, index.baseline[rows], scenario.objective),
     )
 
 

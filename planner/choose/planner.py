@@ -90,7 +90,7 @@ def _recommended(assessment: Assessment, order: Integers) -> Recommended:
     runner_up = listed[0] if listed and listed[0].key == OBJECTIVE else None
     return Recommended(
         chosen=chosen,
-        reasons=reasons(assessment, chosen, runner_up=runner_up),
+        reasons=reasons(assessment, chosen, best, runner_up=runner_up),
         alternatives=tuple(
             candidate_at(assessment, position) for position in order[1 : MAX_ALTERNATIVES + 1].tolist()
         ),

@@ -10,6 +10,7 @@ import planner
 from planner.choose.language.echo import echo
 from planner.choose.language.parse import parse
 from planner.choose.planner import make_plan, why
+from planner.choose.structured import complete
 from planner.domain.listing import Page
 from planner.domain.outcome import Candidate, Elimination, Outcome, Plan, Recommended
 from planner.domain.scenario import Scenario
@@ -32,6 +33,8 @@ class Answers(Opened):
             scenario = parse(query, index.vocabulary)
         elif scenario is None or query is not None:
             raise InvalidInput("query", "give a query or a scenario", allowed="exactly one of the two")
+        else:
+            scenario = complete(scenario, index.presets)
         plan = make_plan(
             scenario, index, plan_id=new_id(), now=self.now(), version=planner.__version__, query=query
         )

@@ -239,7 +239,7 @@ def answer_from(scenario: Scenario, grouped: Grouped) -> Answer:  # noqa: C901, 
     assert not any(isinstance(c, ThroughputFloor) for c in scenario.constraints)
     first = losses[0] if losses else None
     fell: Counter[str] = Counter()
-    best: tuple[tuple[object, ...], str] | None = None
+    found: list[tuple[int, tuple[object, ...], str, bool]] = []
     for variant in grouped.variants:
         model = models[variant.model_id]
         if not scenario.model.selects(model):
@@ -312,19 +312,24 @@ def answer_from(scenario: Scenario, grouped: Grouped) -> Answer:  # noqa: C901, 
         match scenario.objective:
             case Objective.MOST_ACCURATE:
                 bits = 0.0 if shown else -(variant.weight_bytes.value * 8 / model.parameters)
-                key = (tier, max(loss, 0.0), -model.parameters, bits, peak[0], held, variant.id)
+                key = (max(loss, 0.0), -model.parameters, bits, peak[0], held, variant.id)
             case Objective.SMALLEST:
-                key = (tier, variant.weight_bytes.value, loss, peak[0], held, variant.id)
+                key = (variant.weight_bytes.value, loss, peak[0], held, variant.id)
             case Objective.CHEAPEST:
-                key = (tier, total, loss, peak[0], held, variant.id)
+                key = (total, loss, peak[0], held, variant.id)
             case _:
                 raise AssertionError(scenario.objective)
         fell["objective"] += 1
-        if best is None or key < best[0]:
-            best = (key, variant.id)
-    if best:
-        fell["objective"] -= 1
-    return Answer(best[1] if best else None, +fell)
+        found.append((tier, key, variant.id, is_baseline(variant, model)))
+    if not found:
+        return Answer(None, +fell)
+    # Certain by definition counts as certified only beside what evidence certifies, or where accuracy is asked for.
+    likely = any(tier & 2 for tier, *_ in found)
+    certified = any(not tier & 2 and not baseline for tier, _, _, baseline in found)
+    if likely and not certified and scenario.objective is not Objective.MOST_ACCURATE:
+        found = [(tier | 2 if baseline else tier, key, name, baseline) for tier, key, name, baseline in found]
+    fell["objective"] -= 1
+    return Answer(min(found)[2], +fell)
 
 
 def _loss(

@@ -5,7 +5,9 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from planner.catalogue.load import load_catalogue
 from planner.choose.index import Index
+from planner.choose.language.parse import parse
 from planner.choose.planner import make_plan, plan, why
 from planner.domain.constraint import (
     Constraint,
@@ -376,3 +378,23 @@ def test_a_plan_replays_to_the_same_answer() -> None:
     assert again == stored == decoded
     assert stored.revision == records.revision
     assert [row.key for row in stored.understood][:2] == ["model", "hardware"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "smallest 8b on 24gb, ≤1% loss",
+        "cheapest 8b on 24gb, ≤1% loss",
+        "llama 3.1 8b on 4090, loss ≤ 1%, fastest",
+    ],
+)
+def test_a_baseline_does_not_win_by_definition_alone(words: str) -> None:
+    catalogue = load_catalogue()
+    index = Index.build(
+        models=catalogue.models, variants=catalogue.variants, evaluations=catalogue.evaluations,
+        profiles=catalogue.profiles, devices=catalogue.devices, presets=catalogue.presets,
+    )  # fmt: skip
+    chosen = recommended(plan(parse(words, index.vocabulary), index)).chosen
+    assert index.variants[chosen.variant_id].scheme.nominal_bits < 16
+    assert chosen.loss is not None
+    assert chosen.loss.figure.value <= 0.01

@@ -28,6 +28,8 @@ def test_json_is_one_document_with_the_same_answer(run):
     assert plan["result"]["chosen"]["memory"]["total"]["value"] < 24 * 2**30
     again = json.loads(run("show", plan["id"], "--json")[1])
     assert again == plan
+    assert json.loads(run("show", plan["id"], "--replay", "--json")[1])["identical"] is True
+    assert run("show", plan["id"], "--replay")[1].startswith("identical")
 
 
 def test_nothing_fits_is_exit_code_3_with_relaxations_that_work(run):

@@ -19,6 +19,7 @@ from planner.domain.listing import VariantRow
 from planner.domain.model import Model
 from planner.domain.profile import Distribution, Profile
 from planner.domain.scenario import Preset
+from planner.domain.scheme import Scheme
 from planner.domain.units import format_bytes, format_seconds
 
 
@@ -177,6 +178,8 @@ def _cell(value: object) -> str:
     if isinstance(value, Peak):
         known = ((name, getattr(value, name)) for name in value.__struct_fields__)
         return ", ".join(f"{name} {rate / 1e12:.4g} TFLOPS" for name, rate in known if rate is not None)
+    if isinstance(value, Scheme):
+        return f"{value.name}, {value.weight.bits:.4g} bits per weight"
     if isinstance(value, msgspec.Struct):
         fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
         return ", ".join(
@@ -215,5 +218,7 @@ def record(value: msgspec.Struct, *, skip: frozenset[str] = frozenset()) -> Tabl
         if name in skip or field is None or field in ((), {}):
             continue
         label, text = _labelled(name, field)
+        if not text:
+            continue
         table.add_row(Text(label, style="bold"), text)
     return table

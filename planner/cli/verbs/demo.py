@@ -102,7 +102,7 @@ def _evidence(
     help="Keep the results in this new or empty folder; a temporary one is used and removed otherwise.",
 )
 @click.option(
-    "--threads", type=click.IntRange(1, 1024), help="Threads to compute with.  [default: all cores]"
+    "--threads", type=click.IntRange(1, 1024), help="Threads to compute with.  [default: all cores but one]"
 )
 @session_options
 def command(*, session: Session, out: Path | None, threads: int | None) -> int:

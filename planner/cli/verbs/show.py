@@ -67,10 +67,21 @@ def _print_variant(service: Service, variant: Variant) -> None:
 @click.command("show")
 @click.argument("name")
 @click.option("--kind", type=click.Choice(KINDS), help="Look only among these.")
+@click.option("--replay", is_flag=True, help="Compute the plan NAME again as of its time, and compare.")
 @session_options
-def command(*, session: Session, name: str, kind: str | None) -> None:
-    """Show the variant, model, device, preset or plan called NAME, with its evidence."""
+def command(*, session: Session, name: str, kind: str | None, replay: bool) -> int:
+    """Show the variant, model, device, preset or plan called NAME, with its evidence.
+
+    With --replay the exit status is 1 when a plan does not replay to the same answer.
+    """
     with session.service() as service:
+        if replay:
+            again = service.replay(name)
+            if session.json:
+                session.print_json(again)
+            else:
+                console().print("identical" if again.identical else "differs", again.replayed_digest)
+            return 0 if again.identical else 1
         found = find(service, name, kind=kind)
         if session.json:
             session.print_json(found)
@@ -82,3 +93,4 @@ def command(*, session: Session, name: str, kind: str | None) -> None:
             out = console()
             out.print(Text(type(found).__name__.lower(), style="dim"))
             out.print(record(found))
+    return 0
