@@ -35,6 +35,7 @@ from planner.domain.scenario import (
     Origin,
     Preset,
     Scenario,
+    SelectorKind,
 )
 from planner.domain.workload import Workload
 
@@ -55,6 +56,7 @@ def interpret(source: Source, clauses: Sequence[Clause], vocabulary: Vocabulary)
     origins["model"] = Origin.DEFAULT if model is None else Origin.ASKED
     origins["hardware"] = Origin.ASKED if says_hardware else Origin.DEFAULT
     workload = _workload(source, clauses, preset, origins)
+    workload = _within_context(workload, model, vocabulary, origins)
     limits = read_limits(source, clauses)
     constraints = _constraints(limits, preset, origins)
     objective = _objective(source, clauses, origins)
@@ -115,6 +117,22 @@ def _preset(source: Source, clauses: Sequence[Clause], vocabulary: Vocabulary) -
 
 
 # -- workload
+
+
+def _within_context(
+    workload: Workload, model: ModelSelector | None, vocabulary: Vocabulary, origins: dict[str, Origin]
+) -> Workload:
+    """Return the workload with default input tokens cut to what the model asked for can hold; asked ones stand."""
+    if (
+        model is None
+        or model.kind is not SelectorKind.MODEL
+        or origins["workload.input_tokens"] is not Origin.DEFAULT
+    ):
+        return workload
+    context = next((m.architecture.max_context for m in vocabulary.models if m.id == model.value), None)
+    if context is None or workload.context_tokens <= context or workload.output_tokens >= context:
+        return workload
+    return msgspec.structs.replace(workload, input_tokens=context - workload.output_tokens)
 
 
 def _workload(
