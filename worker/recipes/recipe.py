@@ -7,6 +7,7 @@ the same build.
 from __future__ import annotations
 
 import hashlib
+from abc import abstractmethod
 from typing import Any, ClassVar, Final, Literal
 
 import msgspec
@@ -35,19 +36,19 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Largest logit difference allowed between the built and the reloaded model; 0 is bit-equal."""
 
     @property
+    @abstractmethod
     def dtype(self) -> ComputeType:
         """Number format of everything that is not quantized."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def variant_name(self) -> str:
         """The name a variant gets when the job names none."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def scheme(self) -> Scheme:
         """The precision this recipe claims; what was really built is counted from the tensors."""
-        raise NotImplementedError
 
     def torchao_config(self) -> Any | None:
         """Return the torchao configuration object, None when nothing is quantized. Imports torchao."""
