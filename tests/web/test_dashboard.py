@@ -167,9 +167,9 @@ def test_an_infeasible_question_offers_changes_that_work(visit: Visit) -> None:
 
 
 def test_an_error_points_at_the_word(visit: Visit) -> None:
-    page = visit.ask("13B on 24GB, 1% floss")
+    page = visit.ask("13B on 24GB, 1% losss")
     expect(page.get_by_role("alert")).to_contain_text("did you mean loss")
-    expect(page.locator("mark")).to_have_text("floss")
+    expect(page.locator("mark")).to_have_text("losss")
     page.get_by_role("button", name="13B on 24GB, 1% loss").click()
     expect(page.get_by_text("Recommended", exact=True)).to_be_visible()
 
@@ -296,7 +296,7 @@ def test_every_page_is_readable_on_a_phone(browser: Browser, url: str, scheme: s
         "/",
         f"/?q={quote(QUESTION)}",
         f"/?q={quote('70B on 8GB, ≤0.1% loss')}",
-        f"/?q={quote('13B on 24GB, 1% floss')}",
+        f"/?q={quote('13B on 24GB, 1% losss')}",
         "/variants",
         "/variants/published:llama-2-13b/int4-spinquant",
     ):
