@@ -23,7 +23,7 @@ from worker.measure.weights import Weights
 from worker.recipes import AnyRecipe
 from worker.recipes.build import Reload
 from worker.recipes.coverage import Coverage
-from worker.sources import DatasetSource, ReferenceSource, Source
+from worker.sources import DatasetSource, ReferenceSource, Source, StandardLibrarySource
 
 DEFAULT_TIMEOUT = 6 * 3600.0
 
@@ -39,6 +39,10 @@ class BuildSpec(
     """Model id or name to register it under; None takes the base's model, or the name of its folder."""
     name: str | None = None
     """Name of the variant; None takes the recipe's."""
+    dataset: DatasetSource = StandardLibrarySource()
+    """What recipes that need text calibrate or train on; the others do not read it."""
+    limit: int | None = None
+    """How many documents of it to use, from its beginning."""
     device: str = "auto"
     threads: int | None = None
     timeout_seconds: float = DEFAULT_TIMEOUT

@@ -16,6 +16,7 @@ from planner.domain.job import FailureReason
 from planner.domain.profile import Environment
 from planner.domain.variant import Provenance, manifest_digest
 from planner.errors import InvalidInput
+from worker.evaluate.dataset import Dataset
 from worker.failure import JobFailed
 from worker.isolation import StartMethod, run_isolated
 from worker.jobs import (
@@ -30,7 +31,7 @@ from worker.jobs import (
 )
 from worker.measure.environment import versions
 from worker.progress import Report, ignore, part
-from worker.recipes import AnyRecipe, recipe_digest, recipe_name
+from worker.recipes import AnyRecipe, recipe_digest, recipe_name, recipe_settings
 from worker.recipes.build import Construction, Reload, build_variant
 from worker.sources import Resolver
 from worker.tasks import construct_task, evaluate_task, measure_task, verify_task
@@ -93,14 +94,24 @@ class Runner:
         from planner.artifacts.manifest import scan
 
         base = self._resolver.locate(spec.base, part(report, 0.0, 0.2), field="base")
+        read = self._resolver.dataset(spec.dataset)
         environments: list[Environment] = []
 
         def run_construct(
-            base: Path, files: Path, expected: Path, recipe: AnyRecipe, *, device: str, report: Report
+            base: Path,
+            files: Path,
+            expected: Path,
+            recipe: AnyRecipe,
+            *,
+            text: Dataset | None,
+            device: str,
+            report: Report,
         ) -> Construction:
-            del recipe, device  # the child reads them from the specification
+            del recipe, text, device  # the child reads them from the specification
             construction: Construction
-            construction, environment = child(construct_task, base, files, expected, spec, report=report)
+            construction, environment = child(
+                construct_task, base, files, expected, read, spec, report=report
+            )
             environments.append(environment)
             return construction
 
@@ -147,10 +158,14 @@ class Runner:
             provenance=Provenance(
                 recipe=recipe_name(spec.recipe),
                 recipe_digest=recipe_digest(spec.recipe),
+                settings=recipe_settings(spec.recipe),
                 base_variant_id=base.variant_id,
+                calibration_digest=construction.text_digest,
+                needs=spec.recipe.needs,
                 versions=versions(),
                 build_seconds=construction.seconds,
                 build_peak_bytes=construction.peak_bytes,
+                facts=construction.facts,
             ),
             environment=environments[0],
         )

@@ -15,7 +15,7 @@ import msgspec
 
 from planner.domain.variant import Variant, manifest_digest
 from planner.errors import InvalidInput
-from worker.evaluate.dataset import Dataset, read_dataset, reference_dataset
+from worker.evaluate.dataset import Dataset, read_dataset, reference_dataset, standard_library
 from worker.progress import Report
 
 
@@ -41,6 +41,17 @@ class ReferenceSource(
     """The reference model, or its evaluation text, that ships with the worker."""
 
 
+class StandardLibrarySource(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag="standard_library",
+    tag_field="from",
+):
+    """The source of the Python standard library on the worker's machine: text to calibrate and train on."""
+
+
 class BlobSource(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="blob", tag_field="from"
 ):
@@ -52,7 +63,7 @@ class BlobSource(
 
 
 Source = PathSource | RegistrySource | ReferenceSource
-DatasetSource = PathSource | BlobSource | ReferenceSource
+DatasetSource = PathSource | BlobSource | ReferenceSource | StandardLibrarySource
 
 
 class Files(Protocol):
@@ -113,6 +124,8 @@ class Resolver:
         match source:
             case ReferenceSource():
                 return reference_dataset
+            case StandardLibrarySource():
+                return standard_library
             case PathSource():
                 return _FromFile(self._path(source, field), None)
             case BlobSource():

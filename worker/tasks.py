@@ -19,11 +19,18 @@ from worker.sources import Located
 
 
 def construct_task(
-    base: Path, out: Path, expected: Path, spec: BuildSpec, *, report: Report
+    base: Path,
+    out: Path,
+    expected: Path,
+    read: Callable[[], Dataset],
+    spec: BuildSpec,
+    *,
+    report: Report,
 ) -> tuple[Construction, Environment]:
     """Build the files, and capture where that was done."""
     set_threads(spec.threads)
-    construction = construct(base, out, expected, spec.recipe, device=spec.device, report=report)
+    text = read().first(spec.limit) if spec.recipe.needs_text else None
+    construction = construct(base, out, expected, spec.recipe, text=text, device=spec.device, report=report)
     return construction, capture(resolve_device(construction.device))
 
 

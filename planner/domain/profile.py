@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
@@ -14,6 +15,9 @@ from planner.domain.workload import Workload
 from planner.errors import InvalidInput
 
 MIN_SAMPLES_FOR_P99 = 100
+
+Fact = str | int | float | bool | None
+"""A value noted beside a figure: a clock, a setting, a count."""
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -73,13 +77,22 @@ class ProfilePoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     memory: MemoryUse = MemoryUse()
 
 
+class NotMeasured(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A workload point that was asked for and has no times, and why."""
+
+    workload: Workload
+    reason: Literal["out_of_memory", "larger_than_memory", "time_limit"]
+    """Ran out of memory; not tried because a point no larger ran out of memory; no time was left."""
+    detail: str | None = None
+
+
 class Environment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where something was measured: device as the driver names it, and every version that can change a figure."""
 
     device_name: str | None = None
     driver: str | None = None
     versions: Mapping[str, str] = {}
-    facts: Mapping[str, str | int | float | bool | None] = {}
+    facts: Mapping[str, Fact] = {}
     """Clocks, temperatures, power limit, thread count, attention implementation and the like."""
 
 
@@ -92,6 +105,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     runtime: Runtime
     basis: Basis
     points: tuple[ProfilePoint, ...]
+    not_measured: tuple[NotMeasured, ...] = ()
     devices: int = 1
     """Tensor-parallel degree: how many devices of the type ran it together."""
     load_seconds: float | None = None

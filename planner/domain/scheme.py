@@ -163,6 +163,8 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     method: str | None = None
     label: str | None = None
     mixed: bool = False
+    attention: str | None = None
+    """Attention that differs from the model's own, such as "topk-32"; None is the model's."""
 
     def __post_init__(self) -> None:
         if (self.activation is None) != (self.activation_scaling is None):
@@ -188,6 +190,8 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             parts.append("mixed")
         if self.kv is not None:
             parts.append(f"kv-{self.kv.format.value}")
+        if self.attention is not None:
+            parts.append(self.attention)
         return "-".join(parts)
 
     @property
@@ -197,11 +201,12 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_reference(self) -> bool:
-        """True when nothing is quantized: 16- or 32-bit weights, activations and KV cache untouched."""
+        """True when nothing is quantized: 16- or 32-bit weights, activations, KV cache and attention untouched."""
         return (
             self.weight.format in {NumberFormat.FP32, NumberFormat.BF16, NumberFormat.FP16}
             and self.activation is None
             and self.kv is None
+            and self.attention is None
         )
 
     @property

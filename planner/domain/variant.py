@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from planner.domain.figure import Figure
+from planner.domain.profile import Fact
 from planner.domain.scheme import Scheme
 from planner.errors import InvalidInput
 
@@ -86,11 +87,18 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     recipe: str | None = None
     recipe_digest: str | None = None
+    settings: Mapping[str, Any] = {}
+    """The recipe's configuration, defaults written out."""
     base_variant_id: str | None = None
     calibration_digest: str | None = None
+    """sha256 of the text it was calibrated or trained on."""
+    needs: tuple[str, ...] = ()
+    """What running it needs of a machine: "cuda", "cc>=8.9", "library:bitsandbytes"."""
     versions: Mapping[str, str] = {}
     build_seconds: float | None = None
     build_peak_bytes: int | None = None
+    facts: Mapping[str, Fact] = {}
+    """What the build measured on the way: losses before and after training, seconds a step, layers kept and why."""
     citation: str | None = None
 
 

@@ -8,6 +8,8 @@ import rich_click as click
 
 from worker.commands.execute import execute
 from worker.commands.options import (
+    STANDARD_LIBRARY,
+    dataset_source,
     device_option,
     json_option,
     model_source,
@@ -33,6 +35,14 @@ from worker.recipes import parse_recipe
 )
 @click.option("--model", help="Model to register it under. Default: the base's model or folder name.")
 @click.option("--name", help="Name of the variant. Default: the recipe's.")
+@click.option(
+    "--data",
+    default=STANDARD_LIBRARY,
+    show_default=True,
+    help='What to calibrate or train on, where the recipe does: a text file, a JSON Lines file of {"text": …}, or the '
+    "source of Python's standard library. Never use what you evaluate on.",
+)
+@click.option("--limit", type=int, help="How many documents of it to use, from the beginning.")
 @device_option
 @threads_option
 @server_options
@@ -45,6 +55,8 @@ def command(
     out: Path,
     model: str | None,
     name: str | None,
+    data: str,
+    limit: int | None,
     device: str,
     threads: int | None,
     server: str | None,
@@ -61,6 +73,8 @@ def command(
         recipe=parse_recipe(recipe, settings(pairs)),
         model=model,
         name=name,
+        dataset=dataset_source(data),
+        limit=limit,
         device=device,
         threads=threads,
     )

@@ -11,10 +11,18 @@ import rich_click as click
 
 from planner.domain.workload import Workload
 from planner.errors import InvalidInput
-from worker.sources import DatasetSource, PathSource, ReferenceSource, RegistrySource, Source
+from worker.sources import (
+    DatasetSource,
+    PathSource,
+    ReferenceSource,
+    RegistrySource,
+    Source,
+    StandardLibrarySource,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 REFERENCE = "reference"
+STANDARD_LIBRARY = "standard-library"
 
 
 def json_option(function: F) -> F:
@@ -64,7 +72,9 @@ def model_source(text: str, *, server: str | None, field: str) -> Source:
 
 
 def dataset_source(text: str) -> DatasetSource:
-    """Return the data set `text` names: "reference" or a file."""
+    """Return the data set `text` names: "reference", "standard-library" or a file."""
+    if text == STANDARD_LIBRARY:
+        return StandardLibrarySource()
     return ReferenceSource() if text == REFERENCE else PathSource(path=text)
 
 

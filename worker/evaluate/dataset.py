@@ -76,6 +76,26 @@ def reference_dataset() -> Dataset:
     )
 
 
+def standard_library() -> Dataset:
+    """Return the Python standard library's source on this machine: text to calibrate and train on.
+
+    One document a module, in an order fixed by their content. The digest is over all of them, so it tells two machines
+    with different Pythons apart; the reference evaluation text has none of it.
+    """
+    import sysconfig
+
+    from worker.reference.corpus import read_corpus
+
+    documents = read_corpus([Path(sysconfig.get_paths()["stdlib"])])
+    ordered = sorted(documents, key=lambda document: document.digest)
+    digest = hashlib.sha256("\n".join(document.digest for document in ordered).encode()).hexdigest()
+    return Dataset(
+        name="standard-library",
+        digest="sha256:" + digest,
+        documents=tuple(Text(id=document.digest[:16], text=document.text) for document in ordered),
+    )
+
+
 class _Line(msgspec.Struct):
     text: str
     id: str | int | None = None

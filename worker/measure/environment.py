@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from planner import __version__
-from planner.domain.profile import Environment
+from planner.domain.profile import Environment, Fact
 from worker.measure import nvml
 
 if TYPE_CHECKING:
     import torch
 
-Fact = str | int | float | bool | None
 
 _PACKAGES: Final = ("torch", "transformers", "torchao", "safetensors", "tokenizers", "accelerate", "numpy")
 _COPY_BLOCK: Final = 2**22

@@ -15,7 +15,14 @@ from worker.recipes.int4_tile_packed import Int4TilePacked
 from worker.recipes.int8_dynamic import Int8Dynamic
 from worker.recipes.int8_weight_only import Int8WeightOnly
 from worker.recipes.intx_weight_only import IntxWeightOnly
-from worker.recipes.recipe import Recipe, canonical_json, recipe_digest, recipe_name
+from worker.recipes.recipe import (
+    Ingredients,
+    Recipe,
+    canonical_json,
+    recipe_digest,
+    recipe_name,
+    recipe_settings,
+)
 
 AnyRecipe = (
     Fp32
@@ -31,7 +38,17 @@ RECIPES: Final[Mapping[str, type[Recipe]]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(AnyRecipe)
 }
 
-__all__ = ["RECIPES", "AnyRecipe", "Recipe", "canonical_json", "parse_recipe", "recipe_digest", "recipe_name"]
+__all__ = [
+    "RECIPES",
+    "AnyRecipe",
+    "Ingredients",
+    "Recipe",
+    "canonical_json",
+    "parse_recipe",
+    "recipe_digest",
+    "recipe_name",
+    "recipe_settings",
+]
 
 
 def parse_recipe(name: str, settings: Mapping[str, Any] | None = None) -> AnyRecipe:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from planner.domain.job import FailureReason
+from planner.domain.profile import Fact
 from planner.errors import InvalidInput
 from worker.engines.loading import (
     check_directory,
@@ -32,9 +33,12 @@ from worker.progress import Report, ignore, part
 from worker.recipes import AnyRecipe, recipe_name
 from worker.recipes.canonical import canonicalize
 from worker.recipes.coverage import Coverage, count_coverage, refused_layers
+from worker.recipes.recipe import Ingredients
 
 if TYPE_CHECKING:
     import torch
+
+    from worker.evaluate.dataset import Dataset
 
 CHECK_SEQUENCES: Final = 2
 CHECK_TOKENS: Final = 64
@@ -52,6 +56,10 @@ class Construction(msgspec.Struct, frozen=True, kw_only=True):
     peak_bytes: int | None
     """Most memory in use above what the process held before: device memory on CUDA, resident memory otherwise."""
     device: str
+    facts: dict[str, Fact] = {}
+    """What the recipe learnt on the way."""
+    text_digest: str | None = None
+    """sha256 of the text the recipe calibrated or trained on."""
 
 
 class Reload(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,34 +73,47 @@ class Reload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def construct(
-    base: Path, out: Path, expected: Path, recipe: AnyRecipe, *, device: str = "auto", report: Report = ignore
+    base: Path,
+    out: Path,
+    expected: Path,
+    recipe: AnyRecipe,
+    *,
+    text: Dataset | None = None,
+    device: str = "auto",
+    report: Report = ignore,
 ) -> Construction:
     """Build `recipe` of the model in `base` into the new folder `out`; write the model's logits to the file `expected`.
 
-    Raises InvalidInput for a base that is quantized already or a recipe that touched nothing, InvalidFile and UnsafeFile
-    for a bad base, JobFailed when the machine lacks what the recipe requires.
+    Raises InvalidInput for a base that is quantized already, a recipe that touched nothing or one that lacks its text,
+    InvalidFile and UnsafeFile for a bad base, JobFailed when the machine lacks what the recipe requires.
     """
     config = check_directory(base)
     if "quantization_config" in config:
         raise InvalidInput("base", "is quantized already", allowed="a model at 16 or 32 bits")
+    if recipe.needs_text and text is None:
+        raise InvalidInput(
+            "dataset",
+            f"is missing: `{recipe_name(recipe)}` calibrates or trains on text",
+            allowed="a data set",
+        )
     target = _building_device(recipe, device)
     import_libraries()
     left_alone = refused_layers(base, recipe)
     run_toy_model(target)
     start = time.perf_counter()
     report(0.05, "loading and quantizing")
+    given = Ingredients(
+        base=base,
+        device=target,
+        left_alone=left_alone,
+        text=text if recipe.needs_text else None,
+        report=part(report, 0.05, 0.7),
+    )
     with PeakMemory(target) as peak:
-        model = load_model(
-            base,
-            device=target,
-            dtype=recipe.dtype,
-            torchao_config=recipe.torchao_config(),
-            left_alone=left_alone,
-        )
+        model = recipe.build(given)
         coverage, weights = count_coverage(model, recipe), count_weights(model)
-        report(0.5, "saving")
-        out.mkdir(parents=True)
-        model.save_pretrained(out)
+        report(0.7, "saving")
+        recipe.save(model, out)
         for file in weight_files(out):
             canonicalize(file)
         _copy_companions(base, out)
@@ -101,7 +122,13 @@ def construct(
         _save_logits(_check_logits(model), expected)
     report(1.0, "built")
     return Construction(
-        coverage=coverage, weights=weights, seconds=seconds, peak_bytes=peak.most_bytes, device=str(target)
+        coverage=coverage,
+        weights=weights,
+        seconds=seconds,
+        peak_bytes=peak.most_bytes,
+        device=str(target),
+        facts=given.facts,
+        text_digest=given.text.digest if given.text is not None else None,
     )
 
 
@@ -149,6 +176,7 @@ def build_variant(
     out: Path,
     recipe: AnyRecipe,
     *,
+    text: Dataset | None = None,
     device: str = "auto",
     report: Report = ignore,
     run_construct: Callable[..., Construction] = construct,
@@ -166,7 +194,7 @@ def build_variant(
     try:
         files, expected = work / "files", work / "expected.safetensors"
         construction = run_construct(
-            base, files, expected, recipe, device=device, report=part(report, 0.0, 0.7)
+            base, files, expected, recipe, text=text, device=device, report=part(report, 0.0, 0.7)
         )
         reload = run_verify(files, expected, recipe, device=device, report=part(report, 0.7, 1.0))
         files.rename(out)

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from planner.errors import InvalidInput
-from worker.measure.weights import is_quantized
 from worker.recipes.recipe import Recipe, recipe_name
 
 
@@ -41,7 +40,7 @@ def refused_layers(base: Path, recipe: Recipe) -> tuple[str, ...]:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    if recipe.scheme.is_reference:
+    if not recipe.quantizes_weights:
         return ()
     config = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
     with torch.device("meta"):
@@ -79,25 +78,27 @@ def count_coverage(model: Any, recipe: Recipe) -> Coverage:
     for name, module in model.named_modules():
         if not isinstance(module, torch.nn.Linear):
             continue
-        weight = module.weight
-        types[type(weight.data if type(weight) is torch.nn.Parameter else weight).__name__] += 1
-        if is_quantized(weight):
+        quantized = recipe.quantized_as(module)
+        types[quantized or "Tensor"] += 1
+        parameters = module.in_features * module.out_features
+        if quantized:
             quantized_layers += 1
-            quantized_parameters += weight.numel()
+            quantized_parameters += parameters
         else:
             reason = (
                 "output head is left alone"
                 if module is head
-                else recipe.refusal(module.in_features, module.out_features) or "left alone by torchao"
+                else recipe.refusal(module.in_features, module.out_features)
+                or recipe.left_alone_because(name)
             )
-            reasons.setdefault(reason, []).append((name, weight.numel()))
+            reasons.setdefault(reason, []).append((name, parameters))
     coverage = Coverage(
         linear_layers=sum(types.values()),
         quantized_layers=quantized_layers,
         quantized_parameters=quantized_parameters,
         by_type=dict(sorted(types.items())),
         skipped=()
-        if recipe.scheme.is_reference
+        if not recipe.quantizes_weights
         else tuple(
             Skipped(
                 reason=reason,
@@ -107,6 +108,6 @@ def count_coverage(model: Any, recipe: Recipe) -> Coverage:
             for reason, layers in sorted(reasons.items())
         ),
     )
-    if quantized_layers == 0 and not recipe.scheme.is_reference:
+    if quantized_layers == 0 and recipe.quantizes_weights:
         raise _nothing_quantized(recipe, [skipped.reason for skipped in coverage.skipped])
     return coverage
