@@ -49,7 +49,7 @@ from planner.domain.outcome import (
     Relaxation,
     Verdict,
 )
-from planner.domain.profile import Distribution, Environment, MemoryUse, Profile, ProfilePoint
+from planner.domain.profile import Distribution, Environment, MemoryUse, NotMeasured, Profile, ProfilePoint
 from planner.domain.runtime import Runtime
 from planner.domain.scenario import (
     Effective,
@@ -111,6 +111,7 @@ MEMORY_USE = MemoryUse(
     weights_bytes=1, peak_allocated_bytes=2, peak_reserved_bytes=3, peak_device_bytes=4, peak_rss_bytes=5
 )
 WORKLOAD = Workload(input_tokens=7, output_tokens=8, concurrency=9)
+NOT_MEASURED = NotMeasured(workload=WORKLOAD, reason="time_limit", detail="60 s had passed")
 POINT = ProfilePoint(
     workload=WORKLOAD, ttft_seconds=DISTRIBUTION, output_tokens_per_second=DISTRIBUTION, memory=MEMORY_USE
 )
@@ -188,14 +189,14 @@ JOB = Job(
 )  # fmt: skip
 
 EXAMPLES: tuple[msgspec.Struct, ...] = (
-    FIGURE, INTERVAL, EXPERTS, MLA, SHAPE, PRECISION, SCHEME, ENVIRONMENT, DISTRIBUTION, MEMORY_USE, WORKLOAD, POINT, ARTIFACT, VARIANT, VARIANT.provenance, COUNTS,
+    FIGURE, INTERVAL, EXPERTS, MLA, SHAPE, PRECISION, SCHEME, ENVIRONMENT, DISTRIBUTION, MEMORY_USE, WORKLOAD, NOT_MEASURED, POINT, ARTIFACT, VARIANT, VARIANT.provenance, COUNTS,
     DOCUMENT, FIDELITY, *CONSTRAINTS, SELECTOR, HARDWARE, SCENARIO, ESTIMATE, CHECK, LOSS_ANSWER, CANDIDATE, CANDIDATE.latency, ELIMINATION, RELAXATION, FRONTIER,
     RECOMMENDED, INFEASIBLE, EFFECTIVE, FAILURE, ATTEMPT, JOB, Lease(job=JOB, token=3, expires_at=NOW, heartbeat_seconds=15.0),
     Runtime(name="vllm", version="0.9", mode="serving"), Peak(fp32=1.5, fp4=None),
     Device(id="d", name="D", kind=DeviceKind.CPU, vendor="V", memory_bytes=2**40, peak=Peak(bf16=1e15), aliases=("a",), citations=("c",)),
     Model(id="m", name="M", family="F", architecture=SHAPE, parameters=1, reference_format=NumberFormat.BF16, size_billions=13, hub_id="o/m", license="MIT"),
     Profile(
-        id="p", variant_id="v", device_id="d", runtime=Runtime(name="vllm"), basis=Basis.MEASURED, points=(POINT,), devices=2, environment=ENVIRONMENT, measured_at=NOW,
+        id="p", variant_id="v", device_id="d", runtime=Runtime(name="vllm"), basis=Basis.MEASURED, points=(POINT,), not_measured=(NOT_MEASURED,), devices=2, environment=ENVIRONMENT, measured_at=NOW,
         synthetic_weights=True, doubt="odd",
     ),
     Evaluation(

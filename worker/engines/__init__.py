@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from planner.domain.runtime import Runtime
 
@@ -65,4 +65,22 @@ class Engine(Protocol):
 
     def generate(self, prompts: npt.NDArray[np.int64], output_tokens: int) -> Generation:
         """Generate greedily for `prompts` (requests x tokens), all requests in one batch."""
+        ...
+
+
+class ModelEngine(Engine, Protocol):
+    """An engine whose model is in this process, so that its memory can be told apart.
+
+    One that also has a `cache` property (the KV cache object of its latest `generate`) is asked for it, and one that has
+    a `compile_seconds` property (float, None when nothing was compiled) for that; both may be missing.
+    """
+
+    @property
+    def model(self) -> Any:
+        """The torch module: its parameters and persistent buffers are the weights."""
+        ...
+
+    @property
+    def attention(self) -> str:
+        """The attention implementation in use."""
         ...

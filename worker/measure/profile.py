@@ -1,8 +1,13 @@
-"""A profile from beginning to end: load, count, then memory and time at every workload point, watched throughout."""
+"""A profile from beginning to end: load, count, then memory and time at every workload point, watched throughout.
+
+A point that does not fit or that the time does not allow is left out with its reason, and the others still run.
+"""
 
 from __future__ import annotations
 
+import gc
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +18,13 @@ import msgspec
 from planner.domain.device import Device
 from planner.domain.figure import Basis
 from planner.domain.job import FailureReason
-from planner.domain.profile import MemoryUse, Profile, ProfilePoint
+from planner.domain.profile import MemoryUse, NotMeasured, Profile, ProfilePoint
 from planner.domain.workload import Workload
 from planner.errors import InvalidInput
+from worker.engines import ModelEngine
 from worker.engines.loading import MAX_THREADS, import_libraries, resolve_device, run_toy_model, set_threads
 from worker.engines.transformers import Mode, TransformersEngine
-from worker.failure import JobFailed
+from worker.failure import JobFailed, failure_of
 from worker.identity import content_id
 from worker.measure import nvml
 from worker.measure.contention import Watch
@@ -38,6 +44,8 @@ DEFAULT_WORKLOADS: Final = (
     Workload(input_tokens=512, output_tokens=64, concurrency=1),
     Workload(input_tokens=128, output_tokens=64, concurrency=4),
 )
+_OUT_OF_MEMORY: Final = frozenset({FailureReason.OOM_DEVICE, FailureReason.OOM_HOST})
+_MAX_SECONDS: Final = 7 * 86_400.0
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,12 +58,20 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Threads of CPU work; None leaves torch's choice."""
     repetition: Repetition = Repetition()
     tainted: Literal["keep", "refuse"] = "keep"
+    point_limit_seconds: float | None = None
+    """Seconds after which no further run of a point starts, warm-up included; None sets no limit."""
+    total_limit_seconds: float | None = None
+    """Seconds from the end of loading after which no further run starts; what is left is named in `not_measured`."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.workloads) <= 1000:
             raise InvalidInput("workloads", f"are {len(self.workloads)}", allowed="1 to 1000")
         if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
             raise InvalidInput("threads", f"{self.threads} is out of range", allowed=f"1 to {MAX_THREADS}")
+        for name in ("point_limit_seconds", "total_limit_seconds"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= _MAX_SECONDS:
+                raise InvalidInput(name, f"{value} is out of range", allowed="above 0, at most 7 days")
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,10 +83,30 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(directory: Path, variant_id: str, conditions: Conditions, *, report: Report = ignore) -> Measured:
-    """Measure the variant in `directory` on this machine.
+    """Measure the variant in `directory` on this machine. Raises what `measure_engine` and loading raise."""
 
-    Raises InvalidInput for a workload beyond the model's context, JobFailed(tainted_measurement) when the conditions
-    refuse a disturbed measurement, and what loading raises.
+    def load() -> TransformersEngine:
+        return TransformersEngine.load(
+            directory, device=resolve_device(conditions.device), mode=conditions.mode
+        )
+
+    return measure_engine(load, variant_id, conditions, report=report)
+
+
+def measure_engine(
+    load: Callable[[], ModelEngine],
+    variant_id: str,
+    conditions: Conditions,
+    *,
+    synthetic_weights: bool = False,
+    facts: Mapping[str, Fact] | None = None,
+    report: Report = ignore,
+) -> Measured:
+    """Measure the engine that `load` returns, on the device that `conditions` name; loading is timed and watched too.
+
+    `facts` join the environment. Raises InvalidInput for a workload beyond the model's context, JobFailed
+    (tainted_measurement) when the conditions refuse a disturbed measurement, what `load` raises, and what running out of
+    memory raised when it left no point at all.
     """
     target = resolve_device(conditions.device)
     set_threads(conditions.threads)
@@ -82,45 +118,33 @@ def measure(directory: Path, variant_id: str, conditions: Conditions, *, report:
     report(0.0, "loading")
     start = time.perf_counter()
     with PeakMemory(target, resident_baseline=resident, device_baseline=idle) as loading:
-        engine = TransformersEngine.load(directory, device=target, mode=conditions.mode)
+        engine = load()
     load_seconds = time.perf_counter() - start
     _check_context(conditions.workloads, engine)
     weights = count_weights(engine.model)
-    facts: dict[str, Fact] = {
+    found: dict[str, Fact] = {
         "attention": engine.attention,
         "model_dtype": str(engine.model.dtype).removeprefix("torch."),
         "load_peak_rss_bytes": loading.resident_peak_bytes,
         "load_peak_allocated_bytes": loading.allocated_bytes,
         "idle_device_bytes": idle,
         "copy_bandwidth_bytes_per_second": copy_bandwidth(target),
+        **(facts or {}),
     }
     session = _Session(
         engine=engine,
-        repetition=conditions.repetition,
+        conditions=conditions,
         device=target,
         weights_bytes=weights.total_bytes,
         resident=resident,
         idle=idle,
     )
-    points: list[ProfilePoint] = []
     with Watch(target, threads=_threads()) as watch:
-        for number, workload in enumerate(conditions.workloads):
-            share = part(
-                report,
-                0.1 + 0.85 * number / len(conditions.workloads),
-                0.1 + 0.85 * (number + 1) / len(conditions.workloads),
-            )
-            try:
-                points.append(session.measure_point(workload, share))
-            except _device_memory_error():
-                if not points:
-                    raise
-                facts["out_of_memory_at"] = str(workload)
-                break
+        session.measure_points(part(report, 0.1, 0.95))
     if watch.doubts and conditions.tainted == "refuse":
         raise JobFailed(FailureReason.TAINTED_MEASUREMENT, "; ".join(watch.doubts))
     if session.not_converged:
-        facts["not_converged"] = "; ".join(session.not_converged)
+        found["not_converged"] = "; ".join(session.not_converged)
     report(0.97, "naming the kernel")
     kernel = dominant_kernel(engine, target)
     place = identify(target)
@@ -130,10 +154,12 @@ def measure(directory: Path, variant_id: str, conditions: Conditions, *, report:
         device_id=place.id,
         runtime=engine.runtime,
         basis=Basis.MEASURED,
-        points=tuple(points),
+        points=tuple(session.points),
+        not_measured=tuple(session.not_measured),
         load_seconds=load_seconds,
         kernel=kernel,
-        environment=capture(target, **facts, **watch.facts),
+        synthetic_weights=synthetic_weights,
+        environment=capture(target, **found, **watch.facts),
         protocol=PROTOCOL,
         measured_at=datetime.now(UTC),
         doubt="; ".join(watch.doubts) or None,
@@ -150,32 +176,95 @@ def measure(directory: Path, variant_id: str, conditions: Conditions, *, report:
 class _Session:
     """One loaded variant under measurement, and what was in use before it was loaded."""
 
-    engine: TransformersEngine
-    repetition: Repetition
+    engine: ModelEngine
+    conditions: Conditions
     device: torch.device
     weights_bytes: int
     resident: int
     idle: int | None
+    points: list[ProfilePoint] = field(default_factory=list)
+    not_measured: list[NotMeasured] = field(default_factory=list)
     not_converged: list[str] = field(default_factory=list)
 
-    def measure_point(self, workload: Workload, report: Report) -> ProfilePoint:
+    def measure_points(self, report: Report) -> None:
+        """Measure every point that fits and that the time allows. Raises the memory error when none fits."""
+        workloads = self.conditions.workloads
+        start = time.perf_counter()
+        end = start + (self.conditions.total_limit_seconds or _MAX_SECONDS)
+        too_large: list[Workload] = []
+        error: BaseException | None = None
+        for number, workload in enumerate(workloads):
+            share = part(report, number / len(workloads), (number + 1) / len(workloads))
+            if any(_is_as_large(workload, failed) for failed in too_large):
+                self._leave_out(workload, "larger_than_memory", "a smaller point ran out of memory")
+                continue
+            now = time.perf_counter()
+            if now >= end:
+                self._leave_out(
+                    workload,
+                    "time_limit",
+                    f"{self.conditions.total_limit_seconds:g} s for all points had passed",
+                )
+                continue
+            try:
+                self.points.append(
+                    self._measure_point(
+                        workload, min(end, now + (self.conditions.point_limit_seconds or _MAX_SECONDS)), share
+                    )
+                )
+                continue
+            except Exception as caught:
+                if failure_of(caught).reason not in _OUT_OF_MEMORY:
+                    raise
+                error = caught.with_traceback(None)  # its frames hold what did not fit
+            too_large.append(workload)
+            self._leave_out(workload, "out_of_memory", failure_of(error).message)
+            _free_device_memory()
+        if error is not None and not self.points:
+            raise error
+
+    def _leave_out(
+        self,
+        workload: Workload,
+        reason: Literal["out_of_memory", "larger_than_memory", "time_limit"],
+        detail: str,
+    ) -> None:
+        self.not_measured.append(NotMeasured(workload=workload, reason=reason, detail=detail[:500]))
+
+    def _measure_point(self, workload: Workload, deadline: float, report: Report) -> ProfilePoint:
         """Take memory in a pass of its own, so that watching it does not slow what is timed."""
         report(0.0, f"{workload}: warming up")
+        repetition = self.conditions.repetition
         prompts = prompts_for(workload, self.engine.vocabulary)
-        start = time.perf_counter()
-        for _ in range(self.repetition.warmup - 1):
+        stop = min(deadline, time.perf_counter() + repetition.limit_seconds)
+        for _ in range(repetition.warmup - 1):
             self.engine.generate(prompts, workload.output_tokens)
-            if time.perf_counter() - start >= self.repetition.limit_seconds:
+            if time.perf_counter() >= stop:
                 break
         release_free_memory()
         with PeakMemory(self.device, resident_baseline=self.resident, device_baseline=self.idle) as peak:
             self.engine.generate(prompts, workload.output_tokens)
+        memory = MemoryUse(
+            weights_bytes=self.weights_bytes,
+            peak_allocated_bytes=peak.allocated_bytes,
+            peak_reserved_bytes=peak.reserved_bytes,
+            peak_device_bytes=peak.device_bytes,
+            peak_rss_bytes=peak.resident_peak_bytes,
+        )
+        left = deadline - time.perf_counter()
+        if left <= 0:
+            self._leave_out(
+                workload, "time_limit", "warming up took the point's time; only memory was measured"
+            )
+            return ProfilePoint(workload=workload, memory=memory)
         timings = time_point(
             self.engine,
             workload,
-            msgspec.structs.replace(self.repetition, warmup=0),
+            msgspec.structs.replace(
+                repetition, warmup=0, limit_seconds=max(0.01, min(repetition.limit_seconds, left))
+            ),
             progress=lambda done: report(
-                min(0.95, 0.1 + 0.85 * done / self.repetition.least), f"{workload}: repeat {done}"
+                min(0.95, 0.1 + 0.85 * done / repetition.least), f"{workload}: repeat {done}"
             ),
         )
         if not timings.converged:
@@ -187,17 +276,28 @@ class _Session:
             itl_seconds=timings.itl_seconds,
             end_to_end_seconds=timings.end_to_end_seconds,
             output_tokens_per_second=timings.output_tokens_per_second,
-            memory=MemoryUse(
-                weights_bytes=self.weights_bytes,
-                peak_allocated_bytes=peak.allocated_bytes,
-                peak_reserved_bytes=peak.reserved_bytes,
-                peak_device_bytes=peak.device_bytes,
-                peak_rss_bytes=peak.resident_peak_bytes,
-            ),
+            memory=memory,
         )
 
 
-def _check_context(workloads: tuple[Workload, ...], engine: TransformersEngine) -> None:
+def _is_as_large(workload: Workload, other: Workload) -> bool:
+    """Return whether the workload needs at least as much memory, whatever the model: as much of everything."""
+    return (
+        workload.concurrency >= other.concurrency
+        and workload.input_tokens >= other.input_tokens
+        and workload.context_tokens >= other.context_tokens
+    )
+
+
+def _free_device_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _check_context(workloads: tuple[Workload, ...], engine: ModelEngine) -> None:
     limit = engine.max_context
     for workload in workloads:
         if limit is not None and workload.context_tokens > limit:
@@ -212,9 +312,3 @@ def _threads() -> int:
     import torch
 
     return torch.get_num_threads()
-
-
-def _device_memory_error() -> type[BaseException]:
-    import torch
-
-    return torch.OutOfMemoryError

@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+import torch
 
 from planner.domain.figure import Basis
 from planner.domain.job import FailureReason
 from planner.domain.profile import Profile
 from planner.domain.workload import Workload
 from planner.errors import InvalidInput
+from worker.engines.transformers import TransformersEngine
 from worker.failure import JobFailed
 from worker.measure.contention import Watch
 from worker.measure.latency import Repetition
-from worker.measure.profile import Conditions, measure
+from worker.measure.profile import Conditions, measure, measure_engine
 from worker.measure.weights import count_weights
 
 pytestmark = pytest.mark.worker
@@ -77,3 +79,62 @@ def test_a_disturbed_measurement_is_kept_with_its_doubt_or_refused(built, monkey
 def test_wrong_conditions_are_named(change):
     with pytest.raises(InvalidInput, match=next(iter(change))):
         Conditions(**change)
+
+
+class _Failing:
+    """An engine that behaves as the real one does until a point asks for more than `most` tokens at once."""
+
+    def __init__(self, engine: TransformersEngine, most: int) -> None:
+        self._engine, self._most = engine, most
+        self.asked: list[tuple[int, int]] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._engine, name)
+
+    def generate(self, prompts, output_tokens):
+        self.asked.append(prompts.shape)
+        if prompts.size > self._most:
+            raise torch.OutOfMemoryError("out of memory: tried to allocate 80 GiB")
+        return self._engine.generate(prompts, output_tokens)
+
+
+def test_a_loaded_engine_is_measured_and_points_that_do_not_fit_do_not_end_the_others(base):
+    workloads = tuple(
+        Workload(input_tokens=tokens, output_tokens=4, concurrency=requests)
+        for tokens, requests in ((8, 1), (64, 4), (128, 4), (16, 2), (64, 8))
+    )
+    engine = _Failing(TransformersEngine.load(base, device=torch.device("cpu")), most=100)
+    conditions = msgspec.structs.replace(QUICK, workloads=workloads)
+    profile = measure_engine(
+        lambda: engine, "sha256:x", conditions, synthetic_weights=True, facts={"shape": "tiny"}
+    ).profile
+    assert [point.workload for point in profile.points] == [workloads[0], workloads[3]]
+    assert [(left.workload, left.reason) for left in profile.not_measured] == [
+        (workloads[1], "out_of_memory"),
+        (workloads[2], "larger_than_memory"),
+        (workloads[4], "larger_than_memory"),
+    ]
+    assert "80 GiB" in (profile.not_measured[0].detail or "")
+    assert sum(shape == (4, 64) for shape in engine.asked) == 1
+    assert profile.synthetic_weights
+    assert profile.environment.facts["shape"] == "tiny"
+
+
+def test_when_nothing_fits_the_memory_error_comes_through(base):
+    engine = _Failing(TransformersEngine.load(base, device=torch.device("cpu")), most=0)
+    with pytest.raises(torch.OutOfMemoryError):
+        measure_engine(lambda: engine, "sha256:x", QUICK)
+
+
+def test_what_the_time_does_not_allow_is_named(base):
+    conditions = msgspec.structs.replace(QUICK, total_limit_seconds=1e-6)
+    profile = measure(base, "sha256:x", conditions).profile
+    assert profile.points == ()
+    assert [(left.workload, left.reason) for left in profile.not_measured] == [
+        (point, "time_limit") for point in POINTS
+    ]
+    conditions = msgspec.structs.replace(QUICK, point_limit_seconds=1e-6)
+    profile = measure(base, "sha256:x", conditions).profile
+    assert [point.workload for point in profile.points] == list(POINTS)
+    assert all(point.ttft_seconds is None and point.memory.weights_bytes for point in profile.points)
+    assert [left.reason for left in profile.not_measured] == ["time_limit", "time_limit"]
