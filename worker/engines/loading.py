@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from planner.errors import InvalidFile, InvalidInput, UnsafeFile
+from worker.engines.formats import load_options
+from worker.engines.formats.inference import apply_settings
 from worker.recipes.recipe import ComputeType
 
 if TYPE_CHECKING:
@@ -164,15 +166,19 @@ def load_model(
 
     `dtype` None keeps the stored one; `torchao_config` quantizes while loading, except the layers named in `left_alone`
     (none named is transformers' own choice: the output head). Raises InvalidFile when the files lack a weight, hold one of
-    the wrong shape, or cannot be understood; errors of memory and kernels pass through.
+    the wrong shape, or cannot be understood, JobFailed when the machine lacks a library their format needs; errors of
+    memory and kernels pass through.
     """
     quiet_libraries()
     import torch
     from transformers import AutoModelForCausalLM, TorchAoConfig
 
     loader: Any = AutoModelForCausalLM
-    check_directory(directory)
-    options: dict[str, Any] = {"dtype": "auto" if dtype is None else getattr(torch, dtype)}
+    config = check_directory(directory)
+    options: dict[str, Any] = {
+        "dtype": "auto" if dtype is None else getattr(torch, dtype),
+        **load_options(directory, config),
+    }
     if torchao_config is not None:
         options["quantization_config"] = TorchAoConfig(
             torchao_config, modules_to_not_convert=list(left_alone) or None
@@ -207,6 +213,7 @@ def load_model(
                 problem.removesuffix("_keys") + " weights",
                 ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""),
             )
+    apply_settings(model)
     return model.eval()
 
 

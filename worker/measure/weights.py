@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -46,26 +47,53 @@ def is_quantized(tensor: torch.Tensor) -> bool:
 
 
 def count_weights(model: Any) -> Weights:
-    """Count parameters and persistent buffers of a torch module."""
+    """Count parameters and persistent buffers of a torch module, and what quantized weights keep beside themselves."""
     seen: set[tuple[str, int, int]] = set()
     formats: Counter[str] = Counter()
     parameters = 0
-    for tensor in (*model.parameters(), *_persistent_buffers(model)):
+    for elements, tensors in _stored(model):
         fresh = False
-        for inner in inner_tensors(tensor):
+        for inner in (inner for tensor in tensors for inner in inner_tensors(tensor)):
             size = inner.numel() * inner.element_size()
             key = (str(inner.device), inner.data_ptr(), size)
             if size and key not in seen:
                 seen.add(key)
                 fresh = True
                 formats[str(inner.dtype).removeprefix("torch.")] += size
-        parameters += tensor.numel() if fresh else 0
+        parameters += elements if fresh else 0
     return Weights(
         total_bytes=sum(formats.values()), parameters=parameters, by_format=dict(sorted(formats.items()))
     )
 
 
-def _persistent_buffers(model: Any) -> Iterator[torch.Tensor]:
+def _stored(model: Any) -> Iterator[tuple[int, list[torch.Tensor]]]:
+    """Yield logical elements and tensors of everything that is held; a quantized layer's integers are one weight."""
     for module in model.modules():
         hidden = module._non_persistent_buffers_set  # noqa: SLF001  torch has no public way to ask
-        yield from (buffer for name, buffer in module.named_buffers(recurse=False) if name not in hidden)
+        buffers = [buffer for name, buffer in module.named_buffers(recurse=False) if name not in hidden]
+        if is_quantized_layer(module):
+            yield module.in_features * module.out_features, buffers
+        else:
+            yield from ((buffer.numel(), [buffer]) for buffer in buffers)
+        for parameter in module.parameters(recurse=False):
+            state = getattr(parameter, "quant_state", None)
+            if state is None:
+                yield parameter.numel(), [parameter]
+            else:
+                yield math.prod(state.shape), [parameter, *_quant_state_tensors(state)]
+
+
+def is_quantized_layer(module: Any) -> bool:
+    """Return whether the layer holds its weight as integers in buffers, as the layers of `engines.formats` do."""
+    return isinstance(getattr(module, "layout", None), str)
+
+
+def _quant_state_tensors(state: Any) -> Iterator[torch.Tensor]:
+    """Yield the scales and the code book of bitsandbytes' 4-bit weights, which hang beside the parameter."""
+    for name in ("absmax", "code", "offset"):
+        tensor = getattr(state, name, None)
+        if tensor is not None:
+            yield tensor
+    nested = getattr(state, "state2", None)
+    if nested is not None:
+        yield from _quant_state_tensors(nested)

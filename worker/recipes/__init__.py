@@ -11,6 +11,7 @@ import msgspec
 from planner.errors import InvalidInput, NotFound
 from worker.recipes.bf16 import Bf16
 from worker.recipes.fp32 import Fp32
+from worker.recipes.int4_packed import Int4Packed
 from worker.recipes.int4_tile_packed import Int4TilePacked
 from worker.recipes.int8_dynamic import Int8Dynamic
 from worker.recipes.int8_weight_only import Int8WeightOnly
@@ -31,6 +32,7 @@ AnyRecipe = (
     | Int8Dynamic
     | IntxWeightOnly
     | Int4TilePacked
+    | Int4Packed
 )  # fmt: skip
 """Every registered recipe, told apart by its tag in the field `recipe`."""
 

@@ -98,6 +98,8 @@ def construct(
         )
     target = _building_device(recipe, device)
     import_libraries()
+    from worker.engines.formats.quantized_linear import settle  # imports torch
+
     left_alone = refused_layers(base, recipe)
     run_toy_model(target)
     start = time.perf_counter()
@@ -114,6 +116,7 @@ def construct(
         coverage, weights = count_coverage(model, recipe), count_weights(model)
         report(0.7, "saving")
         recipe.save(model, out)
+        settle(model)
         for file in weight_files(out):
             canonicalize(file)
         _copy_companions(base, out)

@@ -71,12 +71,14 @@ def count_coverage(model: Any, recipe: Recipe) -> Coverage:
     """
     import torch
 
+    from worker.engines.formats.quantized_linear import QuantizedLinear
+
     head = model.get_output_embeddings()
     types: Counter[str] = Counter()
     quantized_layers = quantized_parameters = 0
     reasons: dict[str, list[tuple[str, int]]] = {}
     for name, module in model.named_modules():
-        if not isinstance(module, torch.nn.Linear):
+        if not isinstance(module, torch.nn.Linear | QuantizedLinear):
             continue
         quantized = recipe.quantized_as(module)
         types[quantized or "Tensor"] += 1

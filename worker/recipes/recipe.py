@@ -18,7 +18,7 @@ import msgspec
 from planner.domain.profile import Fact
 from planner.domain.scheme import NumberFormat, Scheme
 from planner.errors import InvalidInput
-from worker.measure.weights import is_quantized
+from worker.measure.weights import is_quantized, is_quantized_layer
 from worker.progress import Report, ignore
 
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def quantized_as(self, layer: torch.nn.Module) -> str | None:
         """Return what the weight of a linear layer became, None when it is a plain tensor still."""
+        if is_quantized_layer(layer):
+            return str(layer.layout)
         weight: Any = layer.weight
         return (
             type(weight.data if type(weight).__name__ == "Parameter" else weight).__name__

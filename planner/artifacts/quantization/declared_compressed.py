@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from planner.artifacts.json_document import is_object
 from planner.artifacts.quantization.declaration import Config, Declaration, group_of
 from planner.artifacts.quantization.weight import INTEGERS, Layout
 from planner.domain.scheme import ActivationScaling, NumberFormat, Precision
 from planner.errors import InvalidFile
+
+_ALGORITHM: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
+"""What chose the rounding. Other writers do not say; our recipes do, and readers of the format skip the field."""
 
 
 def _quantizer(value: Any, file: str, field: str) -> Precision | None:
@@ -69,6 +73,14 @@ def compressed_tensors(config: Config, file: str) -> Declaration:
         if activation is not None and is_object(activations):
             static = activations.get("dynamic") is False
             inputs.append((activation, ActivationScaling.STATIC if static else ActivationScaling.DYNAMIC))
+    algorithm = config.get("algorithm")
+    if algorithm is not None and not (isinstance(algorithm, str) and _ALGORITHM.fullmatch(algorithm)):
+        raise InvalidFile(
+            file,
+            "quantization_config.algorithm",
+            f"{str(algorithm)[:40]!r} is no name",
+            allowed="lower-case letters, digits and hyphens",
+        )
     sizes = {weight.group_size for weight in weights}
     return Declaration(
         file=file,
@@ -79,4 +91,5 @@ def compressed_tensors(config: Config, file: str) -> Declaration:
         activation=inputs[0][0] if inputs else None,
         activation_scaling=inputs[0][1] if inputs else None,
         kv=_quantizer(config.get("kv_cache_scheme"), file, "kv_cache_scheme"),
+        algorithm=algorithm,
     )

@@ -2,7 +2,7 @@
 
 Layouts after AutoGPTQ (`qweight` [in·bits/32, out], `qzeros` [groups, out·bits/32], `scales` [groups, out], `g_idx`
 [in]), AutoAWQ's GEMM version (`qweight` [in, out·bits/32]) and compressed-tensors' pack-quantized format
-(`weight_packed` [out, ⌈in / ⌊32/bits⌋⌉], `weight_scale` [out, groups], `weight_shape` holding [out, in]).
+(`weight_packed` [out, ⌈in / ⌊32/bits⌋⌉] or, dense, [out, ⌈in·bits/32⌉], `weight_scale` [out, groups], `weight_shape` holding [out, in]).
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def compressed_integers(
     outputs, inputs = struct.unpack("<2i" if shape.dtype == "I32" else "<2q", read(shape, 16))
     rows, columns = tensor.shape
     stated = sorted(number.nominal_bits for number in declared.formats) if declared else []
-    bits = next((bits for bits in [*stated, 4, 8, 2, 3, 6, 5, 1] if _words(inputs, bits) == columns), None)
+    bits = next((bits for bits in [*stated, 4, 8, 2, 3, 6, 5, 1] if columns in _words(inputs, bits)), None)
     if outputs != rows or inputs <= 0 or bits is None:
         raise contradiction(
             tensor, f"shape {list(tensor.shape)} cannot hold a weight of [{outputs}, {inputs}]"
@@ -122,5 +122,6 @@ def compressed_integers(
     return weight, parts
 
 
-def _words(inputs: int, bits: int) -> int:
-    return math.ceil(inputs / (32 // bits)) if 1 <= bits <= 32 else -1
+def _words(inputs: int, bits: int) -> set[int]:
+    """Return the lengths a row may have: only whole integers in each word, as older writers do, or no bit wasted."""
+    return {math.ceil(inputs / (32 // bits)), math.ceil(inputs * bits / 32)} if 1 <= bits <= 32 else set()
