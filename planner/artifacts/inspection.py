@@ -26,6 +26,7 @@ from planner.artifacts.quantization.torchao import Subclass, subclasses
 from planner.artifacts.quantization.weight import Weight
 from planner.domain.architecture import Architecture
 from planner.domain.huggingface import architecture_from_config, supports_exact_count
+from planner.domain.inference import InferenceSettings, inference_settings
 from planner.domain.scheme import Scheme
 from planner.domain.variant import FileFormat, check_path
 from planner.errors import InvalidFile, InvalidInput
@@ -125,10 +126,12 @@ def _inspect_safetensors(files: Mapping[str, Path]) -> Inspection:
         declared = read_modelopt(document, file=_MODELOPT) or declared
     weights = recognise(tensors, described.values(), declared, read)
     architecture = None
+    settings = InferenceSettings()
     if config is None:
         warnings.append("no config.json: the architecture is unknown")
     else:
         architecture = _architecture(config, _CONFIG, warnings)
+        settings = _settings(config)
         if declared is None:
             require_declaration(weights, _CONFIG)
     weights, tied = _tie(weights, architecture)
@@ -144,6 +147,7 @@ def _inspect_safetensors(files: Mapping[str, Path]) -> Inspection:
     )
     return msgspec.structs.replace(
         inspection,
+        scheme=settings.applied_to(inspection.scheme),
         base_model=model_card.hub_id(card.get("base_model")),
         license=_license(card),
         name=model_card.hub_id((config or {}).get("_name_or_path")),
@@ -242,6 +246,18 @@ def _architecture(config: Mapping[str, Any], label: str, warnings: list[str]) ->
     except (TypeError, ValueError, ArithmeticError) as error:
         raise InvalidFile(
             label, "", f"does not describe a model: {error}", allowed="what transformers writes"
+        ) from error
+
+
+def _settings(config: Mapping[str, Any]) -> InferenceSettings:
+    try:
+        return inference_settings(config)
+    except InvalidInput as error:
+        raise InvalidFile(
+            _CONFIG,
+            str(error.details["field"]),
+            str(error.details["problem"]),
+            allowed=error.details.get("allowed"),
         ) from error
 
 

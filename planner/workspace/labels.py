@@ -15,6 +15,9 @@ _TOKEN: Final = re.compile(
     r"|(?P<gguf>i?q[1-8]_[01ks](?:_[sml]|xs|xxs)?))(?![a-z0-9])"
 )
 
+_OF_CACHE: Final = re.compile(r"(?<![a-z0-9])kv[-_ ]?\Z")
+"""What stands before a precision that is the KV cache's and not the weights': "kv-int8"."""
+
 
 def check_claim(claim: str, scheme: Scheme) -> None:
     """Raise InvalidInput unless `claim` is one of the words that the scheme found in the files answers to."""
@@ -34,13 +37,20 @@ def check_name(name: str, scheme: Scheme) -> None:
     """
     if scheme.mixed:
         return
-    for match in _TOKEN.finditer(name.lower()):
-        if not _agrees(match, scheme):
+    text = name.lower()
+    for match in _TOKEN.finditer(text):
+        of_cache = _OF_CACHE.search(text, 0, match.start()) is not None
+        if not (_agrees_with_cache(match, scheme) if of_cache else _agrees(match, scheme)):
             raise InvalidInput(
                 "name",
                 f"`{match.group()}` contradicts the tensors, which hold {scheme.name}",
                 allowed="a name without it, or with the scheme the files have",
             )
+
+
+def _agrees_with_cache(match: re.Match[str], scheme: Scheme) -> bool:
+    stated = match["format"] or match["gguf"] or f"int{match['int'] or match['bit'] or 0}"
+    return scheme.kv is not None and stated == scheme.kv.format.value
 
 
 def _agrees(match: re.Match[str], scheme: Scheme) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planner.artifacts.inspection import inspect
-from planner.domain.scheme import NumberFormat
+from planner.domain.scheme import NumberFormat, Precision
 from planner.domain.variant import FileFormat
 from planner.errors import InvalidFile, InvalidInput
 from tests.artifacts import writers
@@ -162,6 +162,19 @@ def test_a_network_described_in_other_words_keeps_its_bytes(tmp_path: Path):
     assert found.architecture is None
     assert found.weight_bytes == 2 * PARAMETERS
     assert "num_hidden_layers is missing" in found.warnings[0]
+
+
+def test_inference_settings_are_part_of_the_scheme(tmp_path: Path):
+    declared = {"attention": {"name": "topk", "k": 16}, "kv_cache": {"format": "int8", "group_size": 64}}
+    scheme = inspect(write(tmp_path, llama(writers.plain), config(inference=declared))).scheme
+    assert scheme.name == "bf16-kv-int8-topk-16"
+    assert scheme.kv == Precision(format=NumberFormat.INT8, group_size=64)
+
+
+def test_inference_settings_that_are_not_understood_are_refused(tmp_path: Path):
+    files = write(tmp_path, llama(writers.plain), config(inference={"attention": {"name": "x"}}))
+    with pytest.raises(InvalidFile, match=r"config\.json: inference: is not understood"):
+        inspect(files)
 
 
 def test_model_card(tmp_path: Path):

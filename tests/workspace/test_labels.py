@@ -16,6 +16,9 @@ W8A8 = Scheme(
 BF16 = Scheme(weight=Precision(format=NumberFormat.BF16))
 NF4 = Scheme(weight=Precision(format=NumberFormat.NF4, group_size=64))
 Q4_K_M = Scheme(weight=Precision(format=NumberFormat.Q4_K), label="q4_k_m")
+KV_INT8 = Scheme(
+    weight=Precision(format=NumberFormat.BF16), kv=Precision(format=NumberFormat.INT8, group_size=32)
+)
 MIXED = Scheme(weight=Precision(format=NumberFormat.INT4), mixed=True)
 
 
@@ -59,6 +62,8 @@ def test_false_claims_are_refused_with_what_is_true(claim: str, scheme: Scheme) 
         ("interest8", INT4),
         ("int8 with int4 layers", MIXED),
         ("baseline-bf16", BF16),
+        ("bf16-kv-int8-g32", KV_INT8),
+        ("kv_int8 of bf16", KV_INT8),
     ],
 )
 def test_names_that_agree(name: str, scheme: Scheme) -> None:
@@ -77,6 +82,9 @@ def test_names_that_agree(name: str, scheme: Scheme) -> None:
         ("llama-q4_k_s", Q4_K_M),
         ("llama-q4_k_m", INT4),
         ("llama.fp8", INT8),
+        ("bf16-kv-int4", KV_INT8),
+        ("bf16-kv-int8", BF16),
+        ("mkv-int8", KV_INT8),
     ],
 )
 def test_names_that_contradict(name: str, scheme: Scheme) -> None:

@@ -16,6 +16,7 @@ from worker.recipes.int4_tile_packed import Int4TilePacked
 from worker.recipes.int8_dynamic import Int8Dynamic
 from worker.recipes.int8_weight_only import Int8WeightOnly
 from worker.recipes.intx_weight_only import IntxWeightOnly
+from worker.recipes.kv_cache import KvCache
 from worker.recipes.recipe import (
     Ingredients,
     Recipe,
@@ -24,6 +25,7 @@ from worker.recipes.recipe import (
     recipe_name,
     recipe_settings,
 )
+from worker.recipes.topk_attention import TopkAttention
 
 AnyRecipe = (
     Fp32
@@ -33,6 +35,8 @@ AnyRecipe = (
     | IntxWeightOnly
     | Int4TilePacked
     | Int4Packed
+    | TopkAttention
+    | KvCache
 )  # fmt: skip
 """Every registered recipe, told apart by its tag in the field `recipe`."""
 
