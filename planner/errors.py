@@ -7,10 +7,12 @@ PlannerError
 │       └── UnsafeFile    unsafe-file          422  exit 2   a format that can run code
 ├── NotFound              not-found            404  exit 2   no such thing, with the nearest names
 ├── Conflict              conflict             409  exit 1   the state changed underneath, or contradicts the request
-│   └── LeaseLost         lease-lost           409  exit 1   another worker holds the job now
+│   ├── LeaseLost         lease-lost           409  exit 1   another worker holds the job now
+│   └── Draining          draining             409  exit 1   a worker that was told to take no more jobs asks for one
 ├── EvidenceMissing       evidence-missing     422  exit 4   the question is fine, the evidence for an answer is not there
 ├── IntegrityFailure      integrity-failure    502  exit 1   bytes whose hash is not the promised one
 └── Unavailable           unavailable          503  exit 1   a server, database or disk that cannot be reached
+    └── OutOfSpace        out-of-space         507  exit 1   a disk without room for what was to be written
 
 `code` is stable: it is the last part of the `type` URI of the RFC 9457 answer and a heading in `docs/errors.md`.
 """
@@ -121,6 +123,13 @@ class LeaseLost(Conflict):
     title = "Lease lost"
 
 
+class Draining(Conflict):
+    """The worker was told to take no more jobs, and is given none until it is resumed."""
+
+    code = "draining"
+    title = "Worker is draining"
+
+
 class EvidenceMissing(PlannerError):
     """The question is valid but the evidence it needs does not exist."""
 
@@ -144,3 +153,11 @@ class Unavailable(PlannerError):
     code = "unavailable"
     title = "Unavailable"
     status = 503
+
+
+class OutOfSpace(Unavailable):
+    """A disk without room for what was to be written; it helps to free some."""
+
+    code = "out-of-space"
+    title = "Out of space"
+    status = 507

@@ -25,9 +25,11 @@ from planner.api import (
     plans,
     recommend,
     variants,
+    workers,
 )
 from planner.api.decoding import StrictRequest
 from planner.api.errors import HANDLERS
+from planner.api.fencing import check_lease
 from planner.api.metrics import MetricsController, metrics_config
 from planner.api.openapi import StructSchemas, openapi_config
 from planner.api.queries import check_query
@@ -95,10 +97,11 @@ def create_app(
             devices.router,
             evidence.router,
             jobs.router,
+            workers.router,
             aliases.router,
             health.router,
         ],
-        guards=[check_query],
+        guards=[check_query, check_lease],
     )
     return Litestar(
         route_handlers=[v1, MetricsController, dashboard.router],

@@ -10,6 +10,7 @@ from litestar.params import JSONBody, QueryParameter
 
 from planner.api.parameters import Cursor, JobPage, Limit, Name, ServiceParameter
 from planner.domain.job import Job, JobKind, JobState, Lease
+from planner.domain.job_log import JobLog
 from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.requests import Completion, FailureReport, Heartbeat, JobRequest, LeaseRequest
 
@@ -45,11 +46,36 @@ def get_job(service: ServiceParameter, job_id: Name) -> Job:
     return service.job(job_id)
 
 
+@get(
+    "/jobs/{job_id:str}/log",
+    operation_id="readJobLog",
+    summary="Read what an attempt printed",
+    description=(
+        "From byte `offset` on: ask again from `next_offset` until `ended`. The end of a long log is kept; a line says "
+        "where bytes are missing."
+    ),
+    sync_to_thread=True,
+)
+def read_job_log(
+    service: ServiceParameter,
+    job_id: Name,
+    attempt: Annotated[
+        int | None, QueryParameter(ge=1, description="Number of the attempt; the last one unless given.")
+    ] = None,
+    offset: Annotated[int, QueryParameter(ge=0, description="Byte of the log to begin at.")] = 0,
+) -> JobLog:
+    """Return a stretch of a log."""
+    return service.job_log(job_id, attempt=attempt, offset=offset)
+
+
 @post(
     "/jobs/lease",
     operation_id="leaseJob",
     summary="Take the oldest job that a worker can do",
-    description="Leases that ran out are taken back first. 204 when there is nothing to do.",
+    description=(
+        "Leases that ran out are taken back first. 204 when there is nothing to do, 409 `draining` when the worker was "
+        "told to take no more."
+    ),
     status_code=200,
     responses={204: ResponseSpec(None, description="No job for this worker")},
     sync_to_thread=True,
@@ -69,7 +95,14 @@ def lease_job(service: ServiceParameter, data: JSONBody[LeaseRequest]) -> Respon
 )
 def heartbeat_job(service: ServiceParameter, job_id: Name, data: JSONBody[Heartbeat]) -> Job:
     """Extend a lease."""
-    return service.heartbeat(job_id, token=data.token, progress=data.progress, message=data.message)
+    return service.heartbeat(
+        job_id,
+        token=data.token,
+        progress=data.progress,
+        message=data.message,
+        log=data.log,
+        draining=data.draining,
+    )
 
 
 @post(
@@ -88,7 +121,10 @@ def complete_job(service: ServiceParameter, job_id: Name, data: JSONBody[Complet
     "/jobs/{job_id:str}/fail",
     operation_id="failJob",
     summary="Report that an attempt failed",
-    description="The job is queued again when another attempt can end differently and attempts are left.",
+    description=(
+        "The job is queued again when another attempt can end differently and attempts are left, and parked when two "
+        "workers ended in the same way."
+    ),
     status_code=200,
     sync_to_thread=True,
 )
@@ -109,17 +145,32 @@ def cancel_job(service: ServiceParameter, job_id: Name) -> Job:
     return service.cancel(job_id)
 
 
+@post(
+    "/jobs/{job_id:str}/release",
+    operation_id="releaseJob",
+    summary="Queue a parked job again",
+    description="Its attempts are kept and count no more.",
+    status_code=200,
+    sync_to_thread=True,
+)
+def release_job(service: ServiceParameter, job_id: Name) -> Job:
+    """Release a parked job."""
+    return service.release(job_id)
+
+
 router = Router(
     "/",
     route_handlers=[
         list_jobs,
         create_job,
         get_job,
+        read_job_log,
         lease_job,
         heartbeat_job,
         complete_job,
         fail_job,
         cancel_job,
+        release_job,
     ],
     tags=["Jobs"],
 )

@@ -28,6 +28,7 @@ _TAGS = {
     "Devices": "Device types.",
     "Evidence": "Profiles and evaluations.",
     "Jobs": "Work for workers.",
+    "Workers": "The workers that ask for jobs: what they state, and telling one to take no more.",
     "Aliases": "Names that move between variants.",
     "Server": "The server itself.",
 }

@@ -11,6 +11,7 @@ from planner.domain.alias import Alias
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
 from planner.domain.job import Job
+from planner.domain.job_worker import WorkerRow
 from planner.domain.listing import Page, VariantRow
 from planner.domain.model import Model
 from planner.domain.profile import Profile
@@ -64,6 +65,7 @@ DevicePage = Annotated[Page[Device], BodyKwarg(schema_component_key="DevicePage"
 ProfilePage = Annotated[Page[Profile], BodyKwarg(schema_component_key="ProfilePage")]
 EvaluationPage = Annotated[Page[Evaluation], BodyKwarg(schema_component_key="EvaluationPage")]
 JobPage = Annotated[Page[Job], BodyKwarg(schema_component_key="JobPage")]
+WorkerPage = Annotated[Page[WorkerRow], BodyKwarg(schema_component_key="WorkerPage")]
 PlanPage = Annotated[Page[PlanRow], BodyKwarg(schema_component_key="PlanPage")]
 AliasPage = Annotated[Page[Alias], BodyKwarg(schema_component_key="AliasPage")]
 
@@ -85,4 +87,5 @@ __all__ = [
     "Text",
     "VariantName",
     "VariantPage",
+    "WorkerPage",
 ]

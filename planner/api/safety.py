@@ -22,7 +22,7 @@ from planner.api.errors import Forbidden, UnsupportedMediaType
 Connection = ASGIConnection[Any, Any, Any, Any]
 Guard = Callable[[Connection, BaseRouteHandler], None]
 
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 RAW_BODY: Final = "raw_body"
 """Key in a handler's `opt` that says its body is bytes, not JSON."""
 
@@ -90,7 +90,7 @@ def check_origin(connection: Connection, _: BaseRouteHandler) -> None:
 
 
 def _is_safe(connection: Connection) -> bool:
-    return not isinstance(connection, Request) or connection.method in _SAFE
+    return not isinstance(connection, Request) or connection.method in SAFE_METHODS
 
 
 def _same_origin(connection: Connection, origin: str) -> bool:

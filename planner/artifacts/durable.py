@@ -1,7 +1,7 @@
 """Writes that survive a power cut, and reads and hashes in bounded chunks.
 
 A file becomes visible only by a rename after its bytes are on disk; the rename itself is made durable by a sync of the
-folder. Errors of the disk become `Unavailable`, with what was being done.
+folder. Errors of the disk become `Unavailable`, or `OutOfSpace` when it is full, with what was being done.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, Protocol
 
-from planner.errors import IntegrityFailure, InvalidFile, InvalidInput, Unavailable
+from planner.errors import IntegrityFailure, InvalidFile, InvalidInput, OutOfSpace, Unavailable
 
 CHUNK: Final = 1 << 20
 """Bytes per read: large enough that hashing and copying run at memory speed, small enough to stop quickly."""
 
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Errors of a disk or quota without room."""
 
 
 class Hasher(Protocol):
@@ -38,11 +39,13 @@ class Hasher(Protocol):
 
 @contextmanager
 def disk_errors(action: str) -> Generator[None]:
-    """Turn an OSError of the local disk into Unavailable: "disk full while <action>"."""
+    """Turn an OSError of the local disk into OutOfSpace, "disk full while <action>", or Unavailable."""
     try:
         yield
     except OSError as error:
-        reason = "disk full" if error.errno in _FULL else (error.strerror or str(error))
+        if error.errno in FULL:
+            raise OutOfSpace(f"disk full while {action}", reason="disk full") from error
+        reason = error.strerror or str(error)
         raise Unavailable(f"{reason} while {action}", reason=reason) from error
 
 

@@ -33,7 +33,7 @@ from planner.artifacts.durable import (
 from planner.artifacts.store import BlobStore
 from planner.domain.units import format_bytes
 from planner.domain.variant import Artifact, check_path
-from planner.errors import Conflict, IntegrityFailure, InvalidInput, Unavailable
+from planner.errors import Conflict, IntegrityFailure, InvalidInput, OutOfSpace, Unavailable
 
 PARTIAL: Final = ".planner-partial"
 """Folder inside the target that holds files in flight; it is gone after a successful fetch."""
@@ -228,7 +228,7 @@ class _Fetch:
         return self._directory / artifact.path
 
     def preflight(self, pending: Mapping[str, Sequence[Artifact]]) -> None:
-        """Raise Unavailable when the disk cannot hold what is missing."""
+        """Raise OutOfSpace when the disk cannot hold what is missing."""
         needed = 0
         for sha256, artifacts in pending.items():
             partial = self._partial(sha256)
@@ -237,7 +237,7 @@ class _Fetch:
         with disk_errors("reading free space"):
             free = shutil.disk_usage(self._directory).free
         if needed > free:
-            raise Unavailable(
+            raise OutOfSpace(
                 f"{self._directory} has {format_bytes(free, binary=False)} free, "
                 f"{format_bytes(needed, binary=False)} are needed",
                 needed_bytes=needed,

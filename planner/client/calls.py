@@ -17,6 +17,8 @@ from planner.domain.alias import Alias
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
 from planner.domain.job import Failure, Job, JobKind, JobState, Lease
+from planner.domain.job_log import JobLog, LogChunk
+from planner.domain.job_worker import WorkerRow
 from planner.domain.listing import Page, VariantFilter, VariantRow, VariantSort
 from planner.domain.model import Model
 from planner.domain.outcome import Plan
@@ -276,6 +278,11 @@ def job(job_id: str) -> Call[Job]:
     return _get(f"/jobs/{segment('job', job_id)}", Job)
 
 
+def job_log(job_id: str, *, attempt: int | None = None, offset: int = 0) -> Call[JobLog]:
+    """Return what an attempt printed."""
+    return _get(f"/jobs/{segment('job', job_id)}/log", JobLog, attempt=attempt, offset=offset)
+
+
 def lease(
     *, worker: str, capabilities: frozenset[str] = frozenset(), kinds: tuple[JobKind, ...] = ()
 ) -> Call[Lease | None]:
@@ -285,10 +292,16 @@ def lease(
 
 
 def heartbeat(
-    job_id: str, *, token: int, progress: float | None = None, message: str | None = None
+    job_id: str,
+    *,
+    token: int,
+    progress: float | None = None,
+    message: str | None = None,
+    log: LogChunk | None = None,
+    draining: bool = False,
 ) -> Call[Job]:
-    """Keep a lease alive."""
-    body = Heartbeat(token=token, progress=progress, message=message)
+    """Keep a lease alive, and hand over what was printed."""
+    body = Heartbeat(token=token, progress=progress, message=message, log=log, draining=draining)
     return _send("POST", f"/jobs/{segment('job', job_id)}/heartbeat", Job, body, repeatable=True)
 
 
@@ -307,3 +320,19 @@ def fail(job_id: str, *, token: int, failure: Failure) -> Call[Job]:
 def cancel(job_id: str) -> Call[Job]:
     """Cancel a job."""
     return _send("POST", f"/jobs/{segment('job', job_id)}/cancel", Job, None, repeatable=True)
+
+
+def release(job_id: str) -> Call[Job]:
+    """Queue a parked job again; not repeated, since the second time would find it queued."""
+    return _send("POST", f"/jobs/{segment('job', job_id)}/release", Job, None, repeatable=False)
+
+
+def workers(*, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Call[Page[WorkerRow]]:
+    """List workers."""
+    return _get("/workers", Page[WorkerRow], limit=limit, cursor=cursor)
+
+
+def drain(worker: str, *, resume: bool = False) -> Call[WorkerRow]:
+    """Tell a worker to take no more jobs, or to take jobs again."""
+    action = "resume" if resume else "drain"
+    return _send("POST", f"/workers/{segment('worker', worker)}/{action}", WorkerRow, None, repeatable=True)

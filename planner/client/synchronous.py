@@ -19,12 +19,16 @@ from planner.domain.alias import Alias
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
 from planner.domain.job import Failure, Job, JobKind, JobState, Lease
+from planner.domain.job_log import JobLog, LogChunk
+from planner.domain.job_worker import WorkerRow
 from planner.domain.listing import Page, VariantFilter, VariantRow, VariantSort
 from planner.domain.model import Model
 from planner.domain.outcome import Plan
 from planner.domain.profile import Profile
 from planner.domain.scenario import Preset, Scenario
 from planner.domain.variant import Artifact, Provenance, Variant
+from planner.wire.lease import HEADER as LEASE_HEADER
+from planner.wire.lease import header_value
 from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.replies import Health, Registration, Replay, Submission, Understanding, Upload, Why
 from planner.wire.requests import JobRequest, Manifest
@@ -39,16 +43,26 @@ class Client:
     Errors are those of `planner.errors` that the server raised; one that cannot be reached is Unavailable.
     """
 
-    def __init__(self, base_url: str, *, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, base_url: str, *, transport: httpx.BaseTransport | None = None, lease: str | None = None
+    ) -> None:
         self.base_url = answering.check_base_url(base_url)
+        self._transport = transport
+        headers = {"User-Agent": f"variant-planner/{planner.__version__}"}
+        if lease is not None:
+            headers[LEASE_HEADER] = lease
         self._http = httpx.Client(
             base_url=self.base_url,
             transport=transport,
             timeout=answering.TIMEOUT,
             limits=answering.LIMITS,
             trust_env=not answering.is_local(self.base_url),
-            headers={"User-Agent": f"variant-planner/{planner.__version__}"},
+            headers=headers,
         )
+
+    def under_lease(self, job_id: str, *, token: int) -> Self:
+        """Return another client of the server, whose writes are refused once `token` no longer holds the job."""
+        return type(self)(self.base_url, transport=self._transport, lease=header_value(job_id, token))
 
     def close(self) -> None:
         """Close every connection."""
@@ -287,6 +301,10 @@ class Client:
         """Return a job."""
         return self.send(calls.job(job_id))
 
+    def job_log(self, job_id: str, *, attempt: int | None = None, offset: int = 0) -> JobLog:
+        """Return what an attempt, the last one unless given, printed from byte `offset` on."""
+        return self.send(calls.job_log(job_id, attempt=attempt, offset=offset))
+
     def lease(
         self, *, worker: str, capabilities: frozenset[str] = frozenset(), kinds: tuple[JobKind, ...] = ()
     ) -> Lease | None:
@@ -294,10 +312,20 @@ class Client:
         return self.send(calls.lease(worker=worker, capabilities=capabilities, kinds=kinds))
 
     def heartbeat(
-        self, job_id: str, *, token: int, progress: float | None = None, message: str | None = None
+        self,
+        job_id: str,
+        *,
+        token: int,
+        progress: float | None = None,
+        message: str | None = None,
+        log: LogChunk | None = None,
+        draining: bool = False,
     ) -> Job:
-        """Keep a lease alive."""
-        return self.send(calls.heartbeat(job_id, token=token, progress=progress, message=message))
+        """Keep a lease alive, and hand over what was printed."""
+        beat = calls.heartbeat(
+            job_id, token=token, progress=progress, message=message, log=log, draining=draining
+        )
+        return self.send(beat)
 
     def complete(self, job_id: str, *, token: int, result: dict[str, Any]) -> Job:
         """Hand in the result of a job."""
@@ -310,3 +338,15 @@ class Client:
     def cancel(self, job_id: str) -> Job:
         """Cancel a job."""
         return self.send(calls.cancel(job_id))
+
+    def release(self, job_id: str) -> Job:
+        """Queue a parked job again."""
+        return self.send(calls.release(job_id))
+
+    def workers(self, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[WorkerRow]:
+        """Return the workers that have asked for jobs, by name."""
+        return self.send(calls.workers(limit=limit, cursor=cursor))
+
+    def drain(self, worker: str, *, resume: bool = False) -> WorkerRow:
+        """Tell a worker to take no more jobs, or, with `resume`, to take jobs again."""
+        return self.send(calls.drain(worker, resume=resume))

@@ -21,9 +21,18 @@ _REQUIRED: Final = {
     JobKind.EVALUATE: ("variant", "baseline"),
 }
 _OPTIONAL: Final = {
-    JobKind.BUILD: ("model", "name", "device", "threads"),
-    JobKind.MEASURE: ("conditions",),
-    JobKind.EVALUATE: ("dataset", "limit", "window", "device", "threads", "together"),
+    JobKind.BUILD: ("model", "name", "device", "threads", "dataset", "limit"),
+    JobKind.MEASURE: ("conditions", "engine", "sweep"),
+    JobKind.EVALUATE: (
+        "dataset",
+        "limit",
+        "window",
+        "device",
+        "threads",
+        "together",
+        "tasks",
+        "certify",
+    ),
 }
 _ALWAYS: Final = ("kind", "timeout_seconds")
 

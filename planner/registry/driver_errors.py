@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import exc
 
-from planner.errors import Conflict, InvalidInput, PlannerError, Unavailable
+from planner.errors import Conflict, InvalidInput, OutOfSpace, PlannerError, Unavailable
 
 _CONTENDED: Final = {"40001", "40P01"}
 """SQLSTATE of a serialization failure and of a deadlock (PostgreSQL manual, appendix A)."""
@@ -29,8 +29,15 @@ def translate(error: exc.SQLAlchemyError) -> PlannerError:
             return Unavailable("the registry is busy: no database connection came free in time")
         case exc.OperationalError() if getattr(original, "sqlstate", None) in _CONTENDED:
             return Conflict("another change came in between; try again")
+        case exc.OperationalError() if _is_full(original, reason):
+            return OutOfSpace(f"the registry database has no room: {reason}")
         case _:
             return Unavailable(f"the registry database failed: {reason}")
+
+
+def _is_full(original: object, reason: str) -> bool:
+    """Return whether the database's disk is full: SQLSTATE disk_full, or SQLite's SQLITE_FULL."""
+    return getattr(original, "sqlstate", None) == "53100" or "disk is full" in reason
 
 
 @contextmanager

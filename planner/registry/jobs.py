@@ -6,18 +6,20 @@ worker that finds a row locked takes the next one instead of waiting. Fencing to
 
 from __future__ import annotations
 
-import re
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from planner.domain import job as rules
 from planner.domain.job import Failure, Job, JobKind, JobState, Lease
+from planner.domain.job_log import LogChunk
+from planner.domain.job_requirement import parse, unmet
 from planner.domain.listing import Page
 from planner.errors import Conflict, InvalidInput, LeaseLost, NotFound
+from planner.registry import job_logs, workers
 from planner.registry.checks import DEFAULT_LIMIT, check_document, check_id, check_name, check_time
 from planner.registry.nearest import shortened
 from planner.registry.pages import Keyset, fetch
@@ -26,7 +28,6 @@ from planner.registry.transaction import Transaction, WriteTransaction
 
 MAX_REQUIRES: Final = 16
 MAX_ATTEMPTS: Final = 100
-_CAPABILITY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._+/-]{0,99}")
 
 
 def create(tx: WriteTransaction, job: Job) -> bool:
@@ -40,13 +41,8 @@ def create(tx: WriteTransaction, job: Job) -> bool:
         )
     if len(job.requires) > MAX_REQUIRES:
         raise InvalidInput("job.requires", f"holds {len(job.requires)}", allowed=f"at most {MAX_REQUIRES}")
-    for capability in job.requires:
-        if _CAPABILITY.fullmatch(capability) is None:
-            raise InvalidInput(
-                "job.requires",
-                f"{capability[:80]!r} is not a capability",
-                allowed="1 to 100 letters, digits and : . _ + / -",
-            )
+    for requirement in job.requires:
+        parse(requirement, field="job.requires")
     if job.created_at is not None:
         check_time("job.created_at", job.created_at)
     check_document("job", job)
@@ -54,7 +50,7 @@ def create(tx: WriteTransaction, job: Job) -> bool:
         "id": job.id,
         "kind": job.kind.value,
         "state": job.state.value,
-        "requires_key": msgspec.json.encode(sorted(set(job.requires))).decode(),
+        "requires_key": _requires_key(job),
         "document": job,
     }
     if tx.insert_new(Jobs, row):
@@ -108,23 +104,31 @@ def lease(
     fitting = [
         key
         for key in tx.connection.execute(waiting).scalars()
-        if set(msgspec.json.decode(key, type=list[str])) <= capabilities
+        if not unmet(msgspec.json.decode(key, type=list[str]), capabilities)
     ]
     if not fitting:
         return None
     statement = select(Jobs.document).where(
-        Jobs.state == JobState.QUEUED.value, Jobs.requires_key.in_(fitting)
+        Jobs.state == JobState.QUEUED.value,
+        Jobs.requires_key.in_(fitting),
+        or_(Jobs.kept_until.is_(None), Jobs.kept_until <= now, Jobs.kept_from_worker != worker),
     )
     if kinds is not None:
         statement = statement.where(Jobs.kind.in_(sorted(kind.value for kind in kinds)))
     oldest = statement.order_by(Jobs.number).limit(1).with_for_update(skip_locked=True)
     job = tx.connection.execute(oldest).scalar_one_or_none()
-    if job is None or not rules.can_lease(job, frozenset(capabilities)):
+    if job is None or not rules.can_lease(job, capabilities, worker=worker, now=now):
         return None
     token = tx.next_token()
-    leased = _store(tx, rules.lease(job, worker=worker, token=token, now=now))
-    expires_at = leased.lease_expires_at or now
-    return Lease(job=leased, token=token, expires_at=expires_at, heartbeat_seconds=rules.HEARTBEAT_SECONDS)
+    device = rules.device_of(capabilities)
+    leased = _store(tx, rules.lease(job, worker=worker, token=token, now=now, device=device))
+    return Lease(
+        job=leased,
+        token=token,
+        expires_at=leased.lease_expires_at or now,
+        heartbeat_seconds=rules.HEARTBEAT_SECONDS,
+        lease_seconds=rules.LEASE_SECONDS,
+    )
 
 
 def heartbeat(
@@ -134,14 +138,22 @@ def heartbeat(
     token: int,
     progress: float | None = None,
     message: str | None = None,
+    log: LogChunk | None = None,
+    draining: bool = False,
     now: datetime,
 ) -> Job:
-    """Extend the lease and note the progress (0 to 1). Raises NotFound, LeaseLost, InvalidInput."""
+    """Extend the lease, note the progress (0 to 1) and keep what was printed. Raises NotFound, LeaseLost, InvalidInput."""
     if progress is not None and not 0 <= progress <= 1:
         raise InvalidInput("progress", f"{progress} is out of range", allowed="0 to 1")
     check_document("heartbeat", {"message": message})
     job = _held(tx, id_, token)
-    return _store(tx, rules.renew(job, now=check_time("now", now), progress=progress, message=message))
+    renewed = rules.renew(
+        job, now=check_time("now", now), progress=progress, message=message, draining=draining
+    )
+    if log is not None:
+        job_logs.append(tx, id_, len(job.attempts), log)
+    workers.seen(tx, job.attempts[-1].worker, draining=draining, now=now)
+    return _store(tx, renewed)
 
 
 def complete(tx: WriteTransaction, id_: str, *, token: int, result: dict[str, Any], now: datetime) -> Job:
@@ -155,7 +167,9 @@ def complete(tx: WriteTransaction, id_: str, *, token: int, result: dict[str, An
 
 
 def fail(tx: WriteTransaction, id_: str, *, token: int, failure: Failure, now: datetime) -> Job:
-    """End the attempt: the job is queued again when that can help, otherwise failed. Saying so twice is harmless.
+    """End the attempt: the job is queued again when that can help, parked when it looks like poison, otherwise failed.
+
+    Saying so twice is harmless.
 
     Raises NotFound, LeaseLost, InvalidInput.
     """
@@ -164,7 +178,25 @@ def fail(tx: WriteTransaction, id_: str, *, token: int, failure: Failure, now: d
     if any(attempt.token == token and attempt.failure == failure for attempt in job.attempts):
         return job
     _check_held(job, token)
-    return _store(tx, rules.fail(job, failure=failure, now=check_time("now", now)))
+    others = (
+        [frozenset(worker.capabilities) for worker in workers.recent(tx, now) if worker.takes_kind(job.kind)]
+        if failure.reason.is_of_the_device
+        else []
+    )
+    return _store(tx, rules.fail(job, failure=failure, now=check_time("now", now), others=others))
+
+
+def release(tx: WriteTransaction, id_: str) -> Job:
+    """Queue a parked job again. Raises NotFound, and Conflict when it is not parked."""
+    job = _locked(tx, id_)
+    if job.state is not JobState.PARKED:
+        raise Conflict(f"job `{job.id}` is {job.state.value}, not parked", state=job.state.value)
+    return _store(tx, rules.release(job))
+
+
+def check_held(tx: Transaction, id_: str, *, token: int) -> None:
+    """Raise NotFound or LeaseLost unless `token` holds the job's lease."""
+    _check_held(get(tx, id_), token)
 
 
 def cancel(tx: WriteTransaction, id_: str, now: datetime) -> Job:
@@ -184,7 +216,8 @@ def expire(tx: WriteTransaction, now: datetime) -> int:
     )
     lost = tx.connection.execute(statement).scalars().all()
     for job in lost:
-        _store(tx, rules.expire(job, now=now))
+        log_tail = job_logs.tail(tx, job.id, len(job.attempts))
+        _store(tx, rules.expire(job, now=now, log_tail=log_tail))
     return len(lost)
 
 
@@ -213,9 +246,21 @@ def _check_held(job: Job, token: int) -> None:
 
 
 def _store(tx: WriteTransaction, job: Job) -> Job:
+    kept = job.kept_from
     tx.connection.execute(
         update(Jobs)
         .where(Jobs.id == job.id)
-        .values(state=job.state.value, lease_expires_at=job.lease_expires_at, document=job)
+        .values(
+            state=job.state.value,
+            requires_key=_requires_key(job),
+            lease_expires_at=job.lease_expires_at,
+            kept_from_worker=kept[0] if kept else None,
+            kept_until=kept[1] if kept else None,
+            document=job,
+        )
     )
     return job
+
+
+def _requires_key(job: Job) -> str:
+    return msgspec.json.encode(sorted(set(job.requirements))).decode()

@@ -19,6 +19,7 @@ from planner.domain.evaluation import Document as DocumentRecord
 from planner.domain.evaluation import Evaluation
 from planner.domain.figure import Figure
 from planner.domain.job import Job
+from planner.domain.job_worker import Worker
 from planner.domain.model import Model
 from planner.domain.outcome import Plan
 from planner.domain.profile import Profile
@@ -204,14 +205,39 @@ class Jobs(Base):
     kind: Mapped[str]
     state: Mapped[str]
     requires_key: Mapped[str]
-    """JSON list of the capabilities required, sorted: jobs that the same workers can run share it."""
+    """JSON list of what is required of a worker, sorted: jobs that the same workers can run share it."""
     lease_expires_at: Mapped[datetime | None]
+    kept_from_worker: Mapped[str | None]
+    """The worker that failed last: until `kept_until` others come first."""
+    kept_until: Mapped[datetime | None]
     document: Mapped[Job] = mapped_column(Document[Job](Job))
 
     __table_args__ = (
         Index(None, "state", "requires_key", "number"),
         Index(None, "state", "lease_expires_at"),
     )
+
+
+class JobLogChunks(Base):
+    """What attempts printed, in stretches of bytes; the oldest ones are dropped beyond a bound."""
+
+    __tablename__ = "job_log_chunks"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    start_byte: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    end_byte: Mapped[int]
+    text: Mapped[str]
+
+
+class Workers(Base):
+    """Workers by the name they give."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    last_seen_at: Mapped[datetime] = mapped_column(index=True)
+    document: Mapped[Worker] = mapped_column(Document[Worker](Worker))
 
 
 class Plans(Base):

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from planner.domain.job import MAX_ATTEMPTS, Failure, JobKind
+from planner.domain.job_log import LogChunk
 from planner.domain.variant import Artifact, Provenance
 
 
@@ -40,7 +41,7 @@ class Digests(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A job to be queued for a worker that states every capability in `requires`."""
+    """A job to be queued for a worker that meets every requirement in `requires`, such as "cuda" or "vram>=24GiB"."""
 
     kind: JobKind
     spec: dict[str, Any]
@@ -57,11 +58,14 @@ class LeaseRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A sign of life from the holder of a lease; `progress` is 0 to 1."""
+    """A sign of life from the holder of a lease; `progress` is 0 to 1, `log` what was printed since the last one."""
 
     token: int
     progress: float | None = None
     message: str | None = None
+    log: LogChunk | None = None
+    draining: bool = False
+    """The worker takes no more jobs after this one."""
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,6 +15,8 @@ from planner.domain.alias import Alias
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
 from planner.domain.job import Failure, Job, JobKind, JobState, Lease
+from planner.domain.job_log import JobLog, LogChunk
+from planner.domain.job_worker import WorkerRow
 from planner.domain.listing import Page, VariantFilter, VariantRow, VariantSort
 from planner.domain.model import Model
 from planner.domain.outcome import Plan
@@ -218,23 +220,34 @@ class Working(Protocol):
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
     ) -> Page[Job]:
-        """Return jobs, newest first."""
+        """Return jobs, newest first; a queued one says what no worker seen recently meets."""
         ...
 
     def job(self, job_id: str) -> Job:
-        """Return a job. Raises NotFound."""
+        """Return a job; a queued one says what no worker seen recently meets. Raises NotFound."""
+        ...
+
+    def job_log(self, job_id: str, *, attempt: int | None = None, offset: int = 0) -> JobLog:
+        """Return what an attempt, the last one unless given, printed from byte `offset` on. Raises NotFound."""
         ...
 
     def lease(
         self, *, worker: str, capabilities: frozenset[str] = frozenset(), kinds: tuple[JobKind, ...] = ()
     ) -> Lease | None:
-        """Give `worker` the oldest job it can do; None when there is none."""
+        """Give `worker` the oldest job it can do; None when there is none. Raises Draining."""
         ...
 
     def heartbeat(
-        self, job_id: str, *, token: int, progress: float | None = None, message: str | None = None
+        self,
+        job_id: str,
+        *,
+        token: int,
+        progress: float | None = None,
+        message: str | None = None,
+        log: LogChunk | None = None,
+        draining: bool = False,
     ) -> Job:
-        """Extend a lease. Raises LeaseLost."""
+        """Extend a lease, and keep what was printed. Raises LeaseLost."""
         ...
 
     def complete(self, job_id: str, *, token: int, result: dict[str, Any]) -> Job:
@@ -247,6 +260,18 @@ class Working(Protocol):
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job; a final one is returned unchanged. Raises NotFound."""
+        ...
+
+    def release(self, job_id: str) -> Job:
+        """Queue a parked job again. Raises NotFound, Conflict."""
+        ...
+
+    def workers(self, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[WorkerRow]:
+        """Return the workers that have asked for jobs, by name."""
+        ...
+
+    def drain(self, worker: str, *, resume: bool = False) -> WorkerRow:
+        """Tell a worker to take no more jobs, or, with `resume`, to take jobs again. Raises NotFound."""
         ...
 
 

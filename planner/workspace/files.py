@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 
 from planner.domain.units import format_bytes
-from planner.errors import NotFound, Unavailable
+from planner.errors import NotFound, OutOfSpace
 from planner.wire.replies import Upload
 from planner.workspace.opened import Opened
 
@@ -19,10 +19,10 @@ class Files(Opened):
         return tuple(digest for digest in dict.fromkeys(sha256) if self.store.size(digest) is None)
 
     def upload(self, chunks: Iterable[bytes], *, sha256: str, size: int | None = None) -> Upload:
-        """Store bytes under their digest. Raises IntegrityFailure, and Unavailable when the disk has no room."""
+        """Store bytes under their digest. Raises IntegrityFailure, and OutOfSpace when the disk has no room."""
         free = shutil.disk_usage(self.settings.blob_dir).free
         if size is not None and size > free and self.store.size(sha256) is None:
-            raise Unavailable(
+            raise OutOfSpace(
                 f"no room for {format_bytes(size, binary=False)}: {format_bytes(free, binary=False)} free"
             )
         blob = self.store.put(chunks, sha256=sha256, size=size)

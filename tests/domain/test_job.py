@@ -24,6 +24,7 @@ from planner.domain.job import (
     fail,
     holds_lease,
     lease,
+    release,
     renew,
 )
 
@@ -81,7 +82,17 @@ def test_only_failures_that_can_end_differently_are_tried_again(reason: FailureR
     assert job.state is (JobState.QUEUED if reason.is_retryable else JobState.FAILED)
     assert job.attempts[-1].failure == failed(reason)
     assert reason.is_retryable is (
-        reason.value in {"worker_lost", "tainted_measurement", "network", "crashed", "timeout"}
+        reason.value
+        in {
+            "worker_lost",
+            "given_back",
+            "oom_host",
+            "disk_full",
+            "tainted_measurement",
+            "network",
+            "crashed",
+            "timeout",
+        }
     )
 
 
@@ -158,6 +169,11 @@ class JobMachine(RuleBasedStateMachine):
         self.job = expire(self.job, now=self.now)
 
     @rule()
+    @precondition(lambda self: self.job.state is JobState.PARKED)
+    def release(self) -> None:
+        self.job = release(self.job)
+
+    @rule()
     def cancel(self) -> None:
         self.job = cancel(self.job, now=self.now)
 
@@ -172,7 +188,7 @@ class JobMachine(RuleBasedStateMachine):
         still_open = [attempt for attempt in self.job.attempts if attempt.ended_at is None]
         assert len(still_open) == (1 if self.job.state is JobState.LEASED else 0)
         assert [attempt.number for attempt in self.job.attempts] == list(range(1, len(self.job.attempts) + 1))
-        assert len(self.job.attempts) <= self.job.max_attempts
+        assert len(self.job.judged) <= self.job.max_attempts
 
     @invariant()
     def only_the_newest_token_holds(self) -> None:
@@ -187,6 +203,10 @@ class JobMachine(RuleBasedStateMachine):
             self.final = self.job
         assert len(self.results) <= 1
         assert (self.job.result is not None) is (self.job.state is JobState.SUCCEEDED)
+
+    @invariant()
+    def only_a_parked_job_says_why_it_is(self) -> None:
+        assert (self.job.parked_because is not None) is (self.job.state is JobState.PARKED)
 
 
 TestJobMachine = JobMachine.TestCase
