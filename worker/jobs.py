@@ -101,7 +101,8 @@ class MeasureResult(msgspec.Struct, frozen=True, kw_only=True, tag="measure", ta
 
     profile: Profile
     device: Device | None
-    weights: Weights
+    weights: Weights | None = None
+    """None where a server holds them."""
 
 
 class EvaluateResult(msgspec.Struct, frozen=True, kw_only=True, tag="evaluate", tag_field="kind"):

@@ -51,7 +51,11 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class MemoryUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Bytes in use, each as its own tool counts it; None where it was not measured."""
+    """Bytes in use, each as its own tool counts it; None where it was not measured or cannot be told, never 0 for that.
+
+    On a GPU reserved = weights + KV cache + activations + graphs + fragmentation, and context comes on top. On a CPU
+    only weights, KV cache and activations can be told apart.
+    """
 
     weights_bytes: int | None = None
     peak_allocated_bytes: int | None = None
@@ -61,10 +65,40 @@ class MemoryUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Most device memory in use by the process above idle, as the driver reports it."""
     peak_rss_bytes: int | None = None
     """Most resident host memory of the process above what it held before loading."""
+    peak_process_bytes: int | None = None
+    """Device memory of this process alone as the driver reports it; None where the driver does not tell processes apart."""
+    kv_cache_bytes: int | None = None
+    """Exact bytes of the KV cache's tensors after the run."""
+    activation_bytes: int | None = None
+    """Peak beyond weights, KV cache and what graphs hold: allocated on a GPU, resident on a CPU."""
+    graph_bytes: int | None = None
+    """Private memory pools of CUDA graphs."""
+    context_bytes: int | None = None
+    """Device memory of the process that is not the allocator's: CUDA context, kernels, libraries' own buffers."""
+    fragmentation_bytes: int | None = None
+    """Reserved by the allocator at its peak and neither handed out nor held for graphs."""
+
+
+class Stability(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whether a point's times would come out alike if they were taken again at once, and why not."""
+
+    verdict: Literal["stable", "unstable"]
+    reason: str | None = None
+    discarded: int = 0
+    """Samples left out because the device was hot, slowed down or clocked low while they were taken."""
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether the verdict is "stable"."""
+        return self.verdict == "stable"
 
 
 class ProfilePoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was measured at one workload point. TPOT excludes the first token."""
+    """What was measured at one workload point. TPOT excludes the first token.
+
+    A concurrency sweep is several points that differ in `workload.concurrency`: their requests and tokens per second
+    against their times are the latency-throughput curve.
+    """
 
     workload: Workload
     ttft_seconds: Distribution | None = None
@@ -74,15 +108,23 @@ class ProfilePoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     end_to_end_seconds: Distribution | None = None
     output_tokens_per_second: Distribution | None = None
     """Generated tokens per second over all concurrent requests."""
+    requests_per_second: Distribution | None = None
+    """Completed requests per second over all concurrent requests."""
+    error_share: float | None = None
+    """Share of the requests that failed, when requests can fail on their own. All times are then the survivors'."""
     memory: MemoryUse = MemoryUse()
+    stability: Stability | None = None
+    facts: Mapping[str, Fact] = {}
+    """What is known of this point alone: clocks and temperature while it was timed, what was left out and why."""
 
 
 class NotMeasured(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A workload point that was asked for and has no times, and why."""
 
     workload: Workload
-    reason: Literal["out_of_memory", "larger_than_memory", "time_limit"]
-    """Ran out of memory; not tried because a point no larger ran out of memory; no time was left."""
+    reason: Literal["out_of_memory", "larger_than_memory", "time_limit", "throttled", "failed"]
+    """Ran out of memory; not tried because a point no larger ran out of memory; no time was left; every sample was taken
+    on a slowed device; every request failed."""
     detail: str | None = None
 
 
@@ -109,6 +151,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     devices: int = 1
     """Tensor-parallel degree: how many devices of the type ran it together."""
     load_seconds: float | None = None
+    cold_ttft_seconds: float | None = None
+    """TTFT of the very first request after loading; every distribution is of warm requests."""
+    compile_seconds: float | None = None
+    """Spent compiling and capturing over all points; no distribution contains it."""
     kernel: str | None = None
     """The matrix kernel that really ran, where it is known."""
     synthetic_weights: bool = False

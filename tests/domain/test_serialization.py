@@ -30,7 +30,10 @@ from planner.domain.constraint import (
 from planner.domain.device import Device, DeviceKind, Peak
 from planner.domain.evaluation import Document, Evaluation, Fidelity, PairedCounts
 from planner.domain.figure import Basis, Figure, Interval, exact
-from planner.domain.job import Attempt, Failure, FailureReason, Job, JobKind, JobState, Lease
+from planner.domain.job import Attempt, Failure, FailureReason, Job, JobKind, JobState, Lease, Unmatched
+from planner.domain.job_log import JobLog, LogChunk
+from planner.domain.job_requirement import Requirement
+from planner.domain.job_worker import Worker, WorkerRow, WorkerState
 from planner.domain.listing import Page, VariantFilter, VariantRow
 from planner.domain.loss import LossBasis, LossKind, LossVerdict
 from planner.domain.model import Model
@@ -49,7 +52,7 @@ from planner.domain.outcome import (
     Relaxation,
     Verdict,
 )
-from planner.domain.profile import Distribution, Environment, MemoryUse, NotMeasured, Profile, ProfilePoint
+from planner.domain.profile import Distribution, Environment, MemoryUse, NotMeasured, Profile, ProfilePoint, Stability
 from planner.domain.runtime import Runtime
 from planner.domain.scenario import (
     Effective,
@@ -112,8 +115,15 @@ MEMORY_USE = MemoryUse(
 )
 WORKLOAD = Workload(input_tokens=7, output_tokens=8, concurrency=9)
 NOT_MEASURED = NotMeasured(workload=WORKLOAD, reason="time_limit", detail="60 s had passed")
+STABILITY = Stability(verdict="unstable", reason="TTFT is known to 4 %", discarded=3)
 POINT = ProfilePoint(
-    workload=WORKLOAD, ttft_seconds=DISTRIBUTION, output_tokens_per_second=DISTRIBUTION, memory=MEMORY_USE
+    workload=WORKLOAD,
+    ttft_seconds=DISTRIBUTION,
+    output_tokens_per_second=DISTRIBUTION,
+    error_share=0.25,
+    memory=MEMORY_USE,
+    stability=STABILITY,
+    facts={"gpu_temperature_celsius": 61},
 )
 ARTIFACT = Artifact(path="模型/a.safetensors", size=2**60, sha256="0" * 64)
 VARIANT = Variant(
@@ -181,15 +191,20 @@ INFEASIBLE = Infeasible(
 EFFECTIVE = Effective(key="model", sentence="any model", origin=Origin.DEFAULT)
 FAILURE = Failure(reason=FailureReason.OOM_DEVICE, message="out of memory", log_tail="…\n")
 ATTEMPT = Attempt(
-    number=1, worker="w", token=3, started_at=NOW, ended_at=NOW, progress=0.5, message="half", failure=FAILURE
-)
+    number=1, worker="w", token=3, started_at=NOW, ended_at=NOW, progress=0.5, message="half", failure=FAILURE,
+    device="device:h200-sxm", draining=True,
+)  # fmt: skip
+UNMATCHED = Unmatched(requirements=("vram>=24GiB",), message="no worker meets vram>=24GiB")
+WORKER = Worker(name="w", capabilities=("cuda", "vram:23.5GiB"), kinds=(JobKind.BUILD,), first_seen_at=NOW, last_seen_at=NOW, draining=True)
 JOB = Job(
     id="j", kind=JobKind.BUILD, spec={"recipe": {"bits": 4}, "list": [1, None]}, state=JobState.FAILED, requires=("cuda",), attempts=(ATTEMPT,), max_attempts=2,
-    lease_expires_at=NOW, result={"ok": False}, created_at=NOW,
+    lease_expires_at=NOW, result={"ok": False}, created_at=NOW, parked_because="twice", forgiven=1, unmatched=UNMATCHED,
 )  # fmt: skip
 
 EXAMPLES: tuple[msgspec.Struct, ...] = (
-    FIGURE, INTERVAL, EXPERTS, MLA, SHAPE, PRECISION, SCHEME, ENVIRONMENT, DISTRIBUTION, MEMORY_USE, WORKLOAD, NOT_MEASURED, POINT, ARTIFACT, VARIANT, VARIANT.provenance, COUNTS,
+    UNMATCHED, WORKER, WorkerRow(worker=WORKER, state=WorkerState.DRAINING, job_id="j"), Requirement(name="vram", comparison=">=", value="24GiB"),
+    LogChunk(start=3, end=9, text="lines\n"), JobLog(job_id="j", attempt=2, offset=3, next_offset=9, text="lines\n", truncated=False, ended=True),
+    FIGURE, INTERVAL, EXPERTS, MLA, SHAPE, PRECISION, SCHEME, ENVIRONMENT, DISTRIBUTION, MEMORY_USE, WORKLOAD, NOT_MEASURED, STABILITY, POINT, ARTIFACT, VARIANT, VARIANT.provenance, COUNTS,
     DOCUMENT, FIDELITY, *CONSTRAINTS, SELECTOR, HARDWARE, SCENARIO, ESTIMATE, CHECK, LOSS_ANSWER, CANDIDATE, CANDIDATE.latency, ELIMINATION, RELAXATION, FRONTIER,
     RECOMMENDED, INFEASIBLE, EFFECTIVE, FAILURE, ATTEMPT, JOB, Lease(job=JOB, token=3, expires_at=NOW, heartbeat_seconds=15.0),
     Runtime(name="vllm", version="0.9", mode="serving"), Peak(fp32=1.5, fp4=None),

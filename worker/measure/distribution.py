@@ -42,6 +42,11 @@ def distribution(samples: Sequence[float]) -> Distribution:
     )
 
 
+def maybe_distribution(samples: Sequence[float]) -> Distribution | None:
+    """Return the summary, None without samples."""
+    return distribution(samples) if len(samples) else None
+
+
 def median_interval(samples: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval | None:
     """Return the narrowest order-statistic interval with at least `confidence`; None when n is too small for one.
 

@@ -14,8 +14,6 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from worker.measure import nvml
-
 if TYPE_CHECKING:
     import torch
 
@@ -92,21 +90,13 @@ class PeakResident:
 
 
 class PeakMemory:
-    """Context that knows, afterwards, every kind of peak on a device; None for what does not apply there."""
+    """Context that knows, afterwards, the peaks of resident host memory and of a GPU's allocator; None off a GPU."""
 
-    def __init__(
-        self,
-        device: torch.device,
-        *,
-        resident_baseline: int | None = None,
-        device_baseline: int | None = None,
-    ) -> None:
+    def __init__(self, device: torch.device, *, resident_baseline: int | None = None) -> None:
         self._device = device
         self._resident = PeakResident(baseline=resident_baseline)
-        self._device_baseline = device_baseline
         self.allocated_bytes: int | None = None
         self.reserved_bytes: int | None = None
-        self.device_bytes: int | None = None
 
     def __enter__(self) -> Self:
         if self._device.type == "cuda":
@@ -126,10 +116,6 @@ class PeakMemory:
             torch.cuda.synchronize(self._device)
             self.allocated_bytes = torch.cuda.max_memory_allocated(self._device)
             self.reserved_bytes = torch.cuda.max_memory_reserved(self._device)
-            used = nvml.used_bytes(self._device)
-            if used is not None and self._device_baseline is not None:
-                # The allocator keeps what it reserved, so the driver's figure after the work is that of its peak.
-                self.device_bytes = max(0, used - self._device_baseline)
 
     @property
     def resident_peak_bytes(self) -> int:

@@ -5,24 +5,18 @@ A reading that fails is no error: figures are measured all the same, and the fac
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from worker.measure.readings import Reading
 
 if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
-
-THERMAL_REASONS: Final = {
-    0x08: "hardware slowdown",
-    0x20: "software thermal slowdown",
-    0x40: "hardware thermal slowdown",
-    0x80: "hardware power brake",
-}
-"""Clock event reasons that spoil a measurement. Bits from NVIDIA's nvml.h, nvmlClocksEventReasons."""
-POWER_CAP: Final = 0x04
-"""Running at the power limit: normal on large GPUs, so it is recorded and spoils nothing."""
 
 
 @cache
@@ -73,38 +67,65 @@ def driver_version() -> str | None:
     return version.decode() if isinstance(version, bytes) else version
 
 
-def other_processes(device: torch.device) -> int | None:
-    """Return how many compute processes run on the device besides this one.
+class Gauge:
+    """Reads one GPU again and again at little cost: the handle is looked up once."""
 
-    Inside a container the driver lists foreign pids it cannot translate, so this process is one of the list even when
-    its own pid is not among them.
-    """
+    def __init__(self, library: Any, handle: Any) -> None:
+        self._library, self._handle = library, handle
+
+    def reading(self) -> Reading:
+        """Return clock, temperature, power and clock event reasons now."""
+        library, handle = self._library, self._handle
+        clock = _ask(lambda: library.nvmlDeviceGetClockInfo(handle, library.NVML_CLOCK_SM))
+        power = _ask(lambda: library.nvmlDeviceGetPowerUsage(handle))
+        reasons = getattr(library, "nvmlDeviceGetCurrentClocksEventReasons", None) or getattr(
+            library, "nvmlDeviceGetCurrentClocksThrottleReasons", None
+        )
+        return Reading(
+            at=time.perf_counter(),
+            sm_clock_hertz=None if clock is None else clock * 1e6,
+            temperature_celsius=_ask(
+                lambda: float(library.nvmlDeviceGetTemperature(handle, library.NVML_TEMPERATURE_GPU))
+            ),
+            power_watts=None if power is None else power / 1000,
+            reasons=None if reasons is None else _ask(lambda: int(reasons(handle))),
+        )
+
+    def processes(self) -> dict[int, int | None] | None:
+        """Return the bytes each compute process holds by pid, None for bytes or all of it where the driver hides them."""
+        library, handle = self._library, self._handle
+        listed = _ask(lambda: library.nvmlDeviceGetComputeRunningProcesses(handle))
+        return (
+            None
+            if listed is None
+            else {int(process.pid): _bytes(process.usedGpuMemory) for process in listed}
+        )
+
+    def full_clock_hertz(self) -> float | None:
+        """Return the SM clock to expect under load: the application clock where one is set, else the highest."""
+        library, handle = self._library, self._handle
+        clock = _ask(lambda: library.nvmlDeviceGetApplicationsClock(handle, library.NVML_CLOCK_SM)) or _ask(
+            lambda: library.nvmlDeviceGetMaxClockInfo(handle, library.NVML_CLOCK_SM)
+        )
+        return clock * 1e6 if clock else None
+
+
+def gauge(device: torch.device) -> Gauge | None:
+    """Return what reads the device, None where there is no driver."""
     library, handle = _library(), _handle(device)
-    if library is None or handle is None:
-        return None
-    processes = _ask(lambda: library.nvmlDeviceGetComputeRunningProcesses(handle))
-    return None if processes is None else max(0, len(processes) - 1)
+    return None if library is None or handle is None else Gauge(library, handle)
 
 
-def throttle_reasons(device: torch.device) -> int | None:
-    """Return the bit set of reasons why the clocks are where they are."""
-    library, handle = _library(), _handle(device)
-    if library is None or handle is None:
-        return None
-    reading = getattr(library, "nvmlDeviceGetCurrentClocksEventReasons", None) or getattr(
-        library, "nvmlDeviceGetCurrentClocksThrottleReasons", None
-    )
-    return None if reading is None else _ask(lambda: int(reading(handle)))
+def process_bytes(device: torch.device) -> int | None:
+    """Return the device memory of this process, None where the driver does not know it by our pid."""
+    found = gauge(device)
+    processes = found.processes() if found is not None else None
+    return None if processes is None else processes.get(os.getpid())
 
 
-def clock_hertz(device: torch.device, domain: str) -> float | None:
-    """Return the "sm" or "memory" clock now, in hertz."""
-    library, handle = _library(), _handle(device)
-    if library is None or handle is None:
-        return None
-    kind = library.NVML_CLOCK_SM if domain == "sm" else library.NVML_CLOCK_MEM
-    clock = _ask(lambda: library.nvmlDeviceGetClockInfo(handle, kind))
-    return None if clock is None else clock * 1e6
+def _bytes(value: Any) -> int | None:
+    # The driver's "not available" is the largest number there is.
+    return int(value) if isinstance(value, int) and 0 <= value < 2**62 else None
 
 
 def facts(device: torch.device) -> dict[str, str | int | float | bool | None]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from planner.domain.profile import Stability
 from planner.domain.runtime import Runtime
 from planner.domain.workload import Workload
 from planner.errors import InvalidInput
@@ -83,6 +84,60 @@ def test_an_engine_that_is_far_too_slow_is_not_repeated_for_ever():
     assert timings.ttft_seconds.samples in {4, 5}  # 0.2 s each
     assert engine.calls <= 10
     assert not timings.converged
+
+
+def test_a_steady_point_is_stable_and_a_scattered_one_is_not():
+    engine = ScriptedEngine(jitter=0.0)
+    steady = time_point(engine, POINT, Repetition(least=6), clock=lambda: engine.now).stability
+    assert steady == Stability(verdict="stable")
+    engine = ScriptedEngine(jitter=0.5)
+    repetition = Repetition(budget_seconds=1e4, half_width=0.02, most=5000)
+    timings = time_point(engine, POINT, repetition, clock=lambda: engine.now)
+    assert timings.converged
+    assert timings.stability.verdict == "unstable"
+    assert "scatters" in (timings.stability.reason or "")
+    engine = ScriptedEngine(jitter=0.0)
+    few = time_point(engine, POINT, Repetition(least=3, most=3), clock=lambda: engine.now).stability
+    assert few.reason == "3 samples, of which 5 are needed"
+
+
+def test_samples_of_a_slowed_device_are_discarded_and_counted():
+    engine = ScriptedEngine(jitter=0.0)
+    pauses: list[float] = []
+    hot_until = 1.01
+
+    def judge(start: float, end: float) -> str | None:
+        return "hardware thermal slowdown" if end <= hot_until else None
+
+    timings = time_point(
+        engine,
+        POINT,
+        Repetition(warmup=0, least=6),
+        judge=judge,
+        sleep=pauses.append,
+        clock=lambda: engine.now,
+    )
+    assert timings.ttft_seconds is not None
+    assert timings.ttft_seconds.samples == 6
+    assert timings.stability == Stability(verdict="stable", discarded=5)
+    assert pauses == sorted(pauses)
+    assert len(pauses) == 5
+
+
+def test_when_every_sample_is_discarded_there_are_no_times():
+    engine = ScriptedEngine(jitter=0.0)
+    timings = time_point(
+        engine,
+        POINT,
+        Repetition(warmup=0, limit_seconds=2.0),
+        judge=lambda *_: "hardware slowdown",
+        sleep=lambda _: None,
+        clock=lambda: engine.now,
+    )
+    assert timings.ttft_seconds is None
+    assert timings.output_tokens_per_second is None
+    assert timings.stability.verdict == "unstable"
+    assert timings.stability.reason == "10 of 10 samples discarded: hardware slowdown"
 
 
 def test_a_single_token_has_no_time_per_output_token():

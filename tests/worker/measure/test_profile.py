@@ -42,6 +42,12 @@ def test_a_profile_is_complete_and_survives_json(built):
             assert samples.p50_interval is not None
         assert point.memory.weights_bytes == measured.weights.total_bytes
         assert point.memory.peak_rss_bytes is not None
+        assert point.memory.kv_cache_bytes
+        assert point.memory.context_bytes is None
+        assert point.requests_per_second is not None
+        assert point.stability is not None
+    assert profile.cold_ttft_seconds
+    assert profile.load_seconds
     assert profile.environment.versions["torch"]
     assert profile.environment.facts["threads"] == 1
     bandwidth = profile.environment.facts["copy_bandwidth_bytes_per_second"]
