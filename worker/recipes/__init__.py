@@ -11,9 +11,13 @@ import msgspec
 from planner.errors import InvalidInput, NotFound
 from worker.recipes.bf16 import Bf16
 from worker.recipes.fp32 import Fp32
+from worker.recipes.fp8_dynamic import Fp8Dynamic
+from worker.recipes.fp8_static import Fp8Static
+from worker.recipes.fp8_weight_only import Fp8WeightOnly
 from worker.recipes.int4_packed import Int4Packed
 from worker.recipes.int4_tile_packed import Int4TilePacked
 from worker.recipes.int8_dynamic import Int8Dynamic
+from worker.recipes.int8_static import Int8Static
 from worker.recipes.int8_weight_only import Int8WeightOnly
 from worker.recipes.intx_weight_only import IntxWeightOnly
 from worker.recipes.kv_cache import KvCache
@@ -37,6 +41,10 @@ AnyRecipe = (
     | Int4Packed
     | TopkAttention
     | KvCache
+    | Int8Static
+    | Fp8WeightOnly
+    | Fp8Dynamic
+    | Fp8Static
 )  # fmt: skip
 """Every registered recipe, told apart by its tag in the field `recipe`."""
 

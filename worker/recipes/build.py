@@ -98,7 +98,7 @@ def construct(
         )
     target = _building_device(recipe, device)
     import_libraries()
-    from worker.engines.formats.quantized_linear import settle  # imports torch
+    from worker.engines.formats.quantized_linear import kernels, settle  # imports torch
 
     left_alone = refused_layers(base, recipe)
     run_toy_model(target)
@@ -117,6 +117,9 @@ def construct(
         report(0.7, "saving")
         recipe.save(model, out)
         settle(model)
+        products = kernels(model)
+        if products:
+            given.facts["kernel"] = ", ".join(products)
         for file in weight_files(out):
             canonicalize(file)
         _copy_companions(base, out)

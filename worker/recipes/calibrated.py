@@ -1,0 +1,96 @@
+"""Recipes with static activation scales: the base runs over calibration text and each layer's inputs are watched.
+
+The scale of a layer's input is its largest magnitude, or a percentile of the magnitudes, over the number format's
+largest value. What is above a percentile's scale saturates, which buys the rest a finer grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from planner.errors import InvalidFile, InvalidInput
+from worker.recipes.recipe import ComputeType, Ingredients
+from worker.recipes.stored import StoredRecipe
+
+if TYPE_CHECKING:
+    import torch
+
+    from worker.recipes.magnitudes import Magnitudes
+
+Statistic = Literal["absmax", "percentile"]
+_MAX_WINDOWS = 65_536
+_MAX_WINDOW = 131_072
+
+
+class CalibratedRecipe(StoredRecipe, frozen=True, kw_only=True):
+    """Base: how much text is run, and what is made of what was seen."""
+
+    needs_text: ClassVar[bool] = True
+
+    statistic: Statistic = "absmax"
+    """What of the observed magnitudes becomes the scale."""
+    percentile: float = 99.99
+    """Share of magnitudes that must not saturate, in percent; for `statistic=percentile`."""
+    windows: int = 32
+    """Windows of text to run, one from the beginning of each document."""
+    window: int = 512
+    """Tokens of a window."""
+
+    def __post_init__(self) -> None:
+        if not 50.0 <= self.percentile <= 100.0:
+            raise InvalidInput(
+                "recipe.percentile", f"{self.percentile:g} is out of range", allowed="50 to 100"
+            )
+        if not 1 <= self.windows <= _MAX_WINDOWS:
+            raise InvalidInput(
+                "recipe.windows", f"{self.windows} is out of range", allowed=f"1 to {_MAX_WINDOWS}"
+            )
+        if not 2 <= self.window <= _MAX_WINDOW:
+            raise InvalidInput(
+                "recipe.window", f"{self.window} is out of range", allowed=f"2 to {_MAX_WINDOW} tokens"
+            )
+
+    @property
+    def dtype(self) -> ComputeType:
+        """BF16."""
+        return "bfloat16"
+
+    def observe(self, model: Any, given: Ingredients) -> Mapping[str, Magnitudes]:
+        """Run the base over the calibration text and return the input magnitudes of every linear layer by its name.
+
+        Raises InvalidInput when the text gives no window, JobFailed when the base's activations are not finite.
+        """
+        from worker.engines.loading import context_limit, load_tokenizer
+        from worker.evaluate.windows import cut_windows
+        from worker.recipes.magnitudes import watch
+
+        if given.text is None:
+            raise InvalidInput("dataset", "is missing", allowed="text to calibrate on")
+        length = min(self.window, context_limit(model) or self.window)
+        tokenizer = load_tokenizer(given.base)
+        chosen: dict[int, Any] = {}
+        for number, document in enumerate(given.text.documents):
+            for window in cut_windows([document], tokenizer, length=length)[:1]:
+                chosen[number] = window.ids
+            if len(chosen) == self.windows:
+                break
+        if not chosen:
+            raise InvalidInput(
+                "dataset", "has no document of two tokens or more", allowed="text to calibrate on"
+            )
+        given.facts["calibration_windows"] = len(chosen)
+        given.facts["calibration_tokens"] = sum(len(ids) for ids in chosen.values())
+        return watch(model, list(chosen.values()), given.report)
+
+    def input_scale(self, name: str, observed: Mapping[str, Magnitudes], largest: float) -> torch.Tensor:
+        """Return the scale of the layer's input, one FP32 number. Raises InvalidInput for a layer no text reached."""
+        import torch
+
+        magnitudes = observed.get(name)
+        if magnitudes is None:
+            raise InvalidInput("dataset", f"never reaches `{name}`", allowed="more calibration text")
+        most = magnitudes.most if self.statistic == "absmax" else magnitudes.percentile(self.percentile)
+        if not most < float("inf"):
+            raise InvalidFile("*.safetensors", name, "gets inputs that are not finite")
+        return torch.tensor([max(most / largest, torch.finfo(torch.float32).tiny)])

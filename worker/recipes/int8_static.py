@@ -1,0 +1,65 @@
+"""INT8 weights and activations, the activations' scales fixed by calibration: nothing is measured while it runs.
+
+One scale per output row of a weight, one per tensor for a layer's input. Products run in integers, on CPUs and on CUDA.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from planner.domain.scheme import ActivationScaling, NumberFormat, Precision, Scheme
+from worker.recipes.calibrated import CalibratedRecipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from worker.engines.formats.quantized_linear import QuantizedLinear
+
+
+class Int8Static(CalibratedRecipe, frozen=True, kw_only=True, tag="int8_static"):
+    """Round-to-nearest INT8 for both sides of every product, input scales from calibration text."""
+
+    title: ClassVar[str] = "8-bit weights and activations, scales fixed by calibration"
+
+    @property
+    def variant_name(self) -> str:
+        """Name with the percentile where one sets the scales."""
+        return "int8-static" + (f"-p{self.percentile:g}" if self.statistic == "percentile" else "")
+
+    @property
+    def scheme(self) -> Scheme:
+        """INT8 on both sides, static scales."""
+        return Scheme(
+            weight=Precision(format=NumberFormat.INT8),
+            activation=Precision(format=NumberFormat.INT8),
+            activation_scaling=ActivationScaling.STATIC,
+            method="rtn",
+        )
+
+    @property
+    def file_format(self) -> str:
+        """Integers of one byte."""
+        return "int-quantized"
+
+    def refusal(self, in_features: int, out_features: int) -> str | None:
+        """Return the reason when CUDA's integer product cannot take the shape: both sizes must be multiples of 8."""
+        odd = [size for size in (in_features, out_features) if size % 8]
+        return f"size {odd[0]} is not a multiple of 8" if odd else None
+
+    def quantizers(self) -> dict[str, Any]:
+        """Return the declaration: weights per channel, activations per tensor and static."""
+        integer = {"num_bits": 8, "type": "int", "symmetric": True, "dynamic": False}
+        return {
+            "weights": {**integer, "strategy": "channel"},
+            "input_activations": {**integer, "strategy": "tensor"},
+        }
+
+    def quantize(self, name: str, layer: nn.Linear, observed: Any) -> QuantizedLinear:
+        """Round one layer's weight and give it its input scale."""
+        from worker.engines.formats.quantized_linear import INT8_MAX, Int8Linear
+        from worker.recipes.rounding import round_rows_to_int8
+
+        new = Int8Linear(layer.in_features, layer.out_features, layer.bias, static=True)
+        new.weight, new.weight_scale = round_rows_to_int8(layer.weight)
+        new.input_scale = self.input_scale(name, observed, INT8_MAX)
+        return new.to(layer.weight.device)
