@@ -65,6 +65,7 @@ from planner.domain.scenario import (
     SelectorKind,
 )
 from planner.domain.scheme import ActivationScaling, NumberFormat, Precision, Scheme
+from planner.domain.speed_comparison import ProfileComparison, SpeedComparison, SpeedVerdict
 from planner.domain.units import Unit
 from planner.domain.variant import Artifact, FileFormat, Provenance, Variant
 from planner.domain.workload import Workload
@@ -114,6 +115,7 @@ MEMORY_USE = MemoryUse(
     weights_bytes=1, peak_allocated_bytes=2, peak_reserved_bytes=3, peak_device_bytes=4, peak_rss_bytes=5
 )
 WORKLOAD = Workload(input_tokens=7, output_tokens=8, concurrency=9)
+SPEED = SpeedComparison(workload=WORKLOAD, metric="ttft", ratio=0.8, lo=0.75, hi=0.85, verdict=SpeedVerdict.FAST)
 NOT_MEASURED = NotMeasured(workload=WORKLOAD, reason="time_limit", detail="60 s had passed")
 STABILITY = Stability(verdict="unstable", reason="TTFT is known to 4 %", discarded=3)
 POINT = ProfilePoint(
@@ -218,6 +220,7 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         id="e", variant_id="v", task="mmlu", metric="accuracy", higher_is_better=True, basis=Basis.PUBLISHED, baseline_score=0.5, variant_score=0.4, relative_loss=FIGURE,
         absolute_loss=FIGURE, counts=COUNTS, documents=(DOCUMENT,), fidelity=FIDELITY, environment=ENVIRONMENT, measured_at=NOW,
     ),
+    SPEED, ProfileComparison(points=(SPEED,), differences=("driver: 1, reference 2",), only_in_one=(WORKLOAD,)),
     LossBasis(figure=FIGURE, kind=LossKind.RELATIVE, tasks=("a", "b"), metric="accuracy", items=None),
     Preset(id="p", name="P", description="d", workload=WORKLOAD, constraints=CONSTRAINTS, objective=Objective.FASTEST, aliases=("聊天",), citations=("c",)),
     Plan(id="p", scenario=SCENARIO, understood=(EFFECTIVE,), result=INFEASIBLE, revision=3, as_of=NOW, planner_version="1", query="13B?"),
