@@ -103,7 +103,7 @@ def judge_ratio(
     if lo is None or hi is None:
         return SpeedVerdict.AMBIGUOUS
     most = 1 + tolerance
-    if 1 <= lo * most and hi <= most:
+    if lo * most >= 1 and hi <= most:
         return SpeedVerdict.SAME
     if hi < 1 and ratio * most < 1:
         return SpeedVerdict.FAST

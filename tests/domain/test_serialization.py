@@ -52,7 +52,15 @@ from planner.domain.outcome import (
     Relaxation,
     Verdict,
 )
-from planner.domain.profile import Distribution, Environment, MemoryUse, NotMeasured, Profile, ProfilePoint, Stability
+from planner.domain.profile import (
+    Distribution,
+    Environment,
+    MemoryUse,
+    NotMeasured,
+    Profile,
+    ProfilePoint,
+    Stability,
+)
 from planner.domain.runtime import Runtime
 from planner.domain.scenario import (
     Effective,

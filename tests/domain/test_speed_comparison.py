@@ -61,13 +61,13 @@ def test_medians_are_judged_by_their_intervals(judged, reference, half, expected
 
 @given(st.floats(0.01, 100), st.floats(0.5, 1), st.floats(1, 2), st.floats(0, 0.5))
 def test_a_verdict_turned_round_is_its_opposite(ratio, below, above, tolerance):
-    verdict = judge_ratio(ratio, ratio * below, ratio * above, tolerance=tolerance)
-    back = judge_ratio(1 / ratio, 1 / (ratio * above), 1 / (ratio * below), tolerance=tolerance)
+    lo, hi, most = ratio * below, ratio * above, 1 + tolerance
+    edges = [abs(number * edge - 1) for number in (lo, hi, ratio) for edge in (most, 1 / most, 1)]
+    assume(min(edges) > 1e-9)  # rounding decides exactly on an edge
+    verdict = judge_ratio(ratio, lo, hi, tolerance=tolerance)
+    back = judge_ratio(1 / ratio, 1 / hi, 1 / lo, tolerance=tolerance)
     opposites = {SpeedVerdict.FAST: SpeedVerdict.SLOW, SpeedVerdict.SLOW: SpeedVerdict.FAST}
-    # the tolerance is a share and not a factor, so near its edge one side may be in doubt; never the contrary
-    assert (
-        back in {opposites.get(verdict, verdict), SpeedVerdict.AMBIGUOUS} or verdict is SpeedVerdict.AMBIGUOUS
-    )
+    assert back is opposites.get(verdict, verdict)
 
 
 def test_points_of_one_profile_alone_and_what_else_differs_are_named():
