@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 import msgspec
 
@@ -71,6 +72,56 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     variant_nll: float
 
 
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Paired record of one item of a task: what each of the two scored (0 to 1), and how much each wrote."""
+
+    id: str
+    baseline: float
+    variant: float
+    baseline_tokens: int | None = None
+    """Tokens generated; None for items that ask for none."""
+    variant_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("baseline", "variant"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise InvalidInput(
+                    f"outcomes.{field}", f"{getattr(self, field)} is out of range", allowed="0 to 1"
+                )
+        for field in ("baseline_tokens", "variant_tokens"):
+            if (getattr(self, field) or 0) < 0:
+                raise InvalidInput(f"outcomes.{field}", "is negative", allowed="0 or more")
+
+
+class Decision(StrEnum):
+    """What a sequential evaluation says about "loss <= limit"."""
+
+    CERTIFIED = "certified"
+    VIOLATED = "violated"
+    UNDECIDED = "undecided"
+
+
+class Certification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to "is the relative loss at most `limit`?", found item by item, stopping as soon as it was known.
+
+    The bounds hold at `confidence` each, at whatever item the evaluation stopped (`planner.domain.certification`).
+    """
+
+    limit: float
+    confidence: float
+    decision: Decision
+    items: int
+    """Items used, the first ones of a shuffled order."""
+    available: int
+    lower: float | None = None
+    upper: float | None = None
+    exact: bool
+    """True when the error holds for any distribution of item scores; False when it holds for many items only."""
+    method: str
+    more_items: int | None = None
+    """About how many items more would decide, while undecided; None when that cannot be said."""
+
+
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One task on which variant and baseline were compared, on the same items with the same protocol.
 
@@ -93,6 +144,21 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     items: int | None = None
     counts: PairedCounts | None = None
     documents: tuple[Document, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    """Per-item records of a task, from which every statistic above derives again."""
+    mcnemar_p: float | None = None
+    """Two-sided exact McNemar p-value; None where items are graded, tokens, or were stopped at when decided."""
+    minimum_effect: float | None = None
+    """Smallest relative loss that a two-sided 5 % test on these items finds with power 0.8."""
+    noise_floor: Figure | None = None
+    """Relative loss of the baseline against itself, run in another batch shape on the same device."""
+    chance: float | None = None
+    """Score of guessing."""
+    output_ratio: Figure | None = None
+    """Tokens the variant generates for each one of the baseline's."""
+    certification: Certification | None = None
+    notes: tuple[str, ...] = ()
+    """Remarks that do not keep the evaluation from being used."""
     fidelity: Fidelity | None = None
     dataset_digest: str | None = None
     protocol: str | None = None
@@ -100,6 +166,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     citation: str | None = None
     measured_at: datetime | None = None
     doubt: str | None = None
+    """Why the evaluation says nothing about the variant; one with a doubt answers no question."""
 
     @property
     def is_perplexity(self) -> bool:

@@ -2,8 +2,7 @@
 
 Loss is positive when the variant is worse than its own baseline on the same items. Intervals are two-sided at 90 %, so
 that each end is a one-sided 95 % bound. References: Student's t quantile by the expansion of Abramowitz & Stegun
-26.7.5; ratio estimator of Cochran, Sampling Techniques (1977), section 6.3; exact McNemar test, McNemar (1947) with the
-binomial null; minimum detectable effect for paired proportions, Connor, Biometrics 43 (1987).
+26.7.5; ratio estimator of Cochran, Sampling Techniques (1977), section 6.3.
 """
 
 from __future__ import annotations
@@ -241,30 +240,6 @@ def _counts(baseline: npt.NDArray[np.float64], variant: npt.NDArray[np.float64])
     )
 
 
-def mcnemar_p(counts: PairedCounts) -> float:
-    """Return the two-sided exact McNemar p-value: the binomial(b + c, 1/2) probability of a split this uneven."""
-    b, c = counts.only_baseline, counts.only_variant
-    n, k = b + c, min(b, c)
-    if n == 0:
-        return 1.0
-    log_half = n * math.log(0.5)
-    tail = math.fsum(
-        math.exp(math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + log_half)
-        for i in range(k + 1)
-    )
-    return min(1.0, 2 * tail)
-
-
-def minimum_detectable_effect(disagreement: float, items: int, *, power: float = 0.8) -> float:
-    """Return the smallest score difference (as a share) a two-sided 5 % paired test finds with `power`.
-
-    (z_0.975 + z_power) x sqrt(disagreement / items), where disagreement is the share of items that flip.
-    """
-    if items < 1:
-        raise InvalidInput("items", f"{items} is out of range", allowed="1 or more")
-    return (_NORMAL.inv_cdf(0.975) + _NORMAL.inv_cdf(power)) * math.sqrt(max(disagreement, 0.0) / items)
-
-
 def bounds(loss: Figure, *, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
     """Return the one-sided lower and upper bounds of `loss` at `confidence`, None when its interval is unknown.
 
@@ -330,12 +305,35 @@ def assess(evaluations: Sequence[Evaluation], *, kind: LossKind, task: str | Non
         named = [e for e in usable if wanted == e.task.casefold()] or [
             e for e in usable if wanted in e.task.casefold() or wanted == e.metric.casefold()
         ]
-        return _mean_loss(named, kind)
+        return _mean_loss(_once_per_task(named), kind)
     scores = [e for e in usable if not e.is_perplexity]
-    result = _mean_loss(scores, kind)
+    result = _mean_loss(_once_per_task(scores), kind)
     if result is not None or kind is LossKind.ABSOLUTE:
         return result
-    return _mean_loss([e for e in usable if e.is_perplexity], kind)
+    return _mean_loss(_once_per_task([e for e in usable if e.is_perplexity]), kind)
+
+
+def _once_per_task(evaluations: list[Evaluation]) -> list[Evaluation]:
+    """Return the evaluations with one for each set of items: that of most items, then length-normalised, then newest.
+
+    The same items scored twice, by another metric or on another day, are no independent evidence.
+    """
+    best: dict[tuple[object, ...], Evaluation] = {}
+    for evaluation in evaluations:
+        if evaluation.dataset_digest is None:
+            best[evaluation.id, None] = evaluation
+            continue
+        key = (evaluation.dataset_digest, evaluation.basis)
+        held = best.get(key)
+        if held is None or _preference(evaluation) > _preference(held):
+            best[key] = evaluation
+    kept = {id(evaluation) for evaluation in best.values()}
+    return [evaluation for evaluation in evaluations if id(evaluation) in kept]
+
+
+def _preference(evaluation: Evaluation) -> tuple[int, bool, float, str]:
+    measured = evaluation.measured_at.timestamp() if evaluation.measured_at else 0.0
+    return evaluation.items or 0, evaluation.metric == "acc_norm", measured, evaluation.id
 
 
 def _mean_loss(evaluations: Sequence[Evaluation], kind: LossKind) -> LossBasis | None:

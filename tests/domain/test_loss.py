@@ -19,8 +19,6 @@ from planner.domain.loss import (
     bounds,
     counts_loss,
     items_to_settle,
-    mcnemar_p,
-    minimum_detectable_effect,
     perplexity,
     perplexity_loss,
     relative_loss,
@@ -28,6 +26,7 @@ from planner.domain.loss import (
     student_t,
     verdict,
 )
+from planner.domain.statistics import mcnemar_p, minimum_detectable_effect
 from planner.domain.units import Unit
 from planner.errors import InvalidInput
 
