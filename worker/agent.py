@@ -1,39 +1,45 @@
 """The agent: leases jobs from a server, runs each in a child process, and hands results in.
 
     lease ─▶ run in a child ─▶ upload, register ─▶ complete
-      │          │ heartbeats at the server's interval, from a thread
+      │          │ signs of life with progress and log, from a thread, until the end is reported
       │          ├ lease lost, job cancelled: the child is stopped, nothing is reported
       │          └ failed: the typed reason and the end of the log are reported
-      └ none: wait and ask again
+      ├ none: wait and ask again
+      └ told to drain: end
 
-Asked to end (SIGTERM), it stops the child and gives the job back, so that another worker need not wait for the lease to
-run out.
+Asked once to end (SIGTERM), it drains: the running job is finished and no other is taken. Asked twice, it stops the child
+and gives the job back, so that another worker need not wait for the lease to run out.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import shutil
 import threading
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from planner.client import Client
-from planner.domain.job import Failure, FailureReason, Job, JobKind, JobState, Lease
-from planner.errors import LeaseLost, PlannerError, Unavailable
+from planner.domain.job import Failure, FailureReason, Job, JobKind, Lease
+from planner.errors import Draining, LeaseLost, OutOfSpace, PlannerError, Unavailable
 from worker.failure import JobStopped, failure_of
+from worker.heartbeat import Heartbeat
+from worker.job_folders import job_folder, sweep
 from worker.jobs import spec_of
-from worker.runner import Runner
+from worker.runner import LOG_FILE, Runner
 from worker.server import ServerFiles
 from worker.sources import Resolver
 from worker.submit import submit
 
+T = TypeVar("T")
+
 IDLE_SECONDS: Final = 5.0
 """How long to wait when there is no job."""
+LONGEST_PAUSE_SECONDS: Final = 15.0
+"""Between tries to reach a server that is away."""
 _log = logging.getLogger("worker.agent")
 
 
@@ -58,25 +64,49 @@ class Agent:
         self._work = work
         self._idle = idle_seconds
         self._allow_paths = allow_paths
+        self._draining = threading.Event()
         self._ending = threading.Event()
         self._job_stop = threading.Event()
+        self._heart: Heartbeat | None = None
+
+    def drain(self) -> None:
+        """Ask the agent to finish the job that runs and take no more. Safe to call from a signal handler."""
+        self._draining.set()
+        if self._heart is not None:
+            self._heart.beat_soon()
 
     def end(self) -> None:
-        """Ask the agent to end: the job that runs is stopped and given back. Safe to call from a signal handler."""
+        """Ask the agent to end now: the job that runs is stopped and given back. Safe to call from a signal handler."""
         self._ending.set()
         self._job_stop.set()
+        self.drain()
+
+    def drain_or_end(self) -> None:
+        """Drain when asked for the first time, end when asked again."""
+        if self._draining.is_set():
+            _log.info("asked again to end: the job is given back")
+            self.end()
+        else:
+            _log.info("asked to end: finishing the job that runs; asked again, it is given back")
+            self.drain()
 
     def run(self, *, once: bool = False) -> int:
         """Work until asked to end, or, with `once`, until one job is done or there is none. Returns jobs completed.
 
         Raises Unavailable with `once`; otherwise an unreachable server is waited for.
         """
+        swept = sweep(self._work)
+        if swept:
+            _log.info("removed %d folders of jobs that were cut short", swept)
         completed = 0
-        while not self._ending.is_set():
+        while not self._draining.is_set():
             try:
                 lease = self._client.lease(
                     worker=self._name, capabilities=self._capabilities, kinds=self._kinds
                 )
+            except Draining as error:
+                _log.info("%s", error)
+                break
             except Unavailable as error:
                 if once:
                     raise
@@ -88,7 +118,7 @@ class Agent:
                 break
             if lease is None:
                 # Workers that idle together should not all ask at the same moment.
-                self._ending.wait(self._idle * random.uniform(0.8, 1.2))  # noqa: S311  not for security
+                self._draining.wait(self._idle * random.uniform(0.8, 1.2))  # noqa: S311  not for security
         return completed
 
     def _handle(self, lease: Lease) -> bool:
@@ -98,110 +128,93 @@ class Agent:
         self._job_stop.clear()
         if self._ending.is_set():
             self._job_stop.set()
-        out = self._work / "jobs" / f"{_file_name(job.id)}-{lease.token}"
-        heart = _Heart(self._client, lease, self._job_stop)
-        heart.start()
         try:
-            result = self._perform(job, out, heart)
-        except JobStopped:
-            self._give_back(lease, heart)
-            return False
-        except LeaseLost as error:
-            _log.warning("%s: %s", job.id, error)
-            return False
-        except Exception as error:  # noqa: BLE001  whatever it is, the server must hear of it
-            _log.warning("%s: %s", job.id, error)
+            with job_folder(self._work, f"{job.id}-{lease.token}") as out:
+                return self._run(lease, out)
+        except OSError as error:  # no room even for the folder
             self._fail(lease, failure_of(error))
             return False
-        finally:
-            heart.end()
-            shutil.rmtree(out, ignore_errors=True)
-        return self._complete(lease, result)
 
-    def _perform(self, job: Job, out: Path, heart: _Heart) -> dict[str, Any]:
+    def _run(self, lease: Lease, out: Path) -> bool:
+        job = lease.job
+        heart = Heartbeat(self._client, lease, self._job_stop, out / LOG_FILE, draining=self._draining)
+        self._heart = heart
+        heart.start()
+        try:
+            result = self._perform(lease, out, heart)
+            heart.flush()
+            self._keep_trying(heart, lambda: self._client.complete(job.id, token=lease.token, result=result))
+        except JobStopped:
+            self._give_back(lease, heart)
+        except LeaseLost as error:
+            _log.warning("%s: %s", job.id, error)
+        except Exception as error:  # noqa: BLE001  whatever it is, the server must hear of it
+            heart.flush()
+            if heart.lost is None:
+                self._fail(lease, failure_of(error), heart=heart)
+        else:
+            _log.info("%s: completed", job.id)
+            return True
+        finally:
+            self._heart = None
+            heart.end()
+        return False
+
+    def _perform(self, lease: Lease, out: Path, heart: Heartbeat) -> dict[str, Any]:
+        """Do the job and hand in what came of it; returns the result for the job."""
+        job: Job = lease.job
         resolver = Resolver(
             cache=self._work / "cache", files=ServerFiles(self._client), allow_paths=self._allow_paths
         )
         runner = Runner(resolver, stop=self._job_stop)
         result = runner.run(spec_of(job.kind, job.spec), out, report=heart.progress)
-        if self._job_stop.is_set():
+        # Whoever lost the lease while it computed must add nothing: asked now, and again by the server at every write.
+        if not self._keep_trying(heart, heart.check):
             raise JobStopped
-        submit(self._client, out, result, report=heart.progress)
+        with self._client.under_lease(job.id, token=lease.token) as client:
+            self._keep_trying(heart, lambda: submit(client, out, result, report=heart.progress))
         content: dict[str, Any] = msgspec.to_builtins(result)
         return content
 
-    def _complete(self, lease: Lease, result: dict[str, Any]) -> bool:
-        try:
-            self._client.complete(lease.job.id, token=lease.token, result=result)
-        except PlannerError as error:
-            _log.warning("%s: could not complete: %s", lease.job.id, error)
-            return False
-        _log.info("%s: completed", lease.job.id)
-        return True
+    def _keep_trying(self, heart: Heartbeat, action: Callable[[], T]) -> T:
+        """Return what `action` does, tried again while the server is away and the lease can be ours.
 
-    def _give_back(self, lease: Lease, heart: _Heart) -> None:
+        Raises JobStopped when the job is to stop, Unavailable when the server stayed away too long.
+        """
+        pause = 0.2
+        while True:
+            if self._job_stop.is_set():
+                raise JobStopped
+            try:
+                return action()
+            except OutOfSpace:
+                raise
+            except Unavailable as error:
+                if not heart.is_held():
+                    raise
+                _log.warning("%s; trying again", error)
+                self._job_stop.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311  not for security
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _give_back(self, lease: Lease, heart: Heartbeat) -> None:
         if heart.lost:
             _log.info("%s: stopped, %s", lease.job.id, heart.lost)
             return
-        self._fail(lease, Failure(reason=FailureReason.WORKER_LOST, message="the worker was asked to end"))
+        self._fail(lease, Failure(reason=FailureReason.GIVEN_BACK, message="the worker was asked to end"))
 
-    def _fail(self, lease: Lease, failure: Failure) -> None:
+    def _fail(self, lease: Lease, failure: Failure, *, heart: Heartbeat | None = None) -> None:
+        def report() -> Job:
+            return self._client.fail(lease.job.id, token=lease.token, failure=failure)
+
         try:
-            self._client.fail(lease.job.id, token=lease.token, failure=failure)
+            if heart is None:
+                report()
+            else:
+                self._keep_trying(heart, report)
+        except JobStopped:
+            if heart is not None and heart.lost is None:  # asked to end meanwhile: one last try
+                self._fail(lease, failure)
         except PlannerError as error:
-            _log.warning("%s: could not report the failure: %s", lease.job.id, error)
+            _log.warning("%s: could not report %s: %s", lease.job.id, failure.reason.value, error)
         else:
             _log.info("%s: failed, %s: %s", lease.job.id, failure.reason.value, failure.message)
-
-
-class _Heart:
-    """Tells the server, at its interval, that the job is alive; stops the job when the lease is no longer ours."""
-
-    def __init__(self, client: Client, lease: Lease, stop: threading.Event) -> None:
-        self._client = client
-        self._lease = lease
-        self._stop = stop
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        self._share: float | None = None
-        self._message: str | None = None
-        self._expires = lease.expires_at
-        self.lost: str | None = None
-        """Why the lease is gone; None while it is ours."""
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def end(self) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def progress(self, share: float, message: str) -> None:
-        """Note how far the job is; the next beat carries it."""
-        self._share, self._message = min(max(share, 0.0), 1.0), message[:500]
-
-    def _beat(self) -> None:
-        while not self._ended.wait(self._lease.heartbeat_seconds):
-            try:
-                job = self._client.heartbeat(
-                    self._lease.job.id, token=self._lease.token, progress=self._share, message=self._message
-                )
-            except Unavailable:
-                if datetime.now(UTC) > self._expires:
-                    return self._lose("the server was away until the lease ran out")
-            except PlannerError as error:
-                return self._lose(error.message)
-            else:
-                if job.state is not JobState.LEASED:
-                    return self._lose(f"the job is {job.state.value}")
-                self._expires = job.lease_expires_at or self._expires
-        return None
-
-    def _lose(self, why: str) -> None:
-        if not self._ended.is_set():
-            self.lost = why
-            self._stop.set()
-
-
-def _file_name(job_id: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in job_id)[:80]

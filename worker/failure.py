@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from planner.artifacts.durable import FULL
 from planner.domain.job import Failure, FailureReason
-from planner.errors import IntegrityFailure, InvalidFile, PlannerError, Unavailable
+from planner.errors import IntegrityFailure, InvalidFile, OutOfSpace, PlannerError, Unavailable
 
 _HOST_MEMORY: Final = re.compile(
     r"can't allocate memory|cannot allocate memory|std::bad_alloc", re.IGNORECASE
 )
+_DISK: Final = re.compile(
+    r"no space left on device|disk quota exceeded|file too large|os error (?:27|28|122)\b", re.IGNORECASE
+)
+"""ENOSPC, EDQUOT and EFBIG as C and Rust libraries put them into words (Linux numbers them 28, 122 and 27)."""
 _DEVICE_MEMORY: Final = re.compile(r"out of memory|CUBLAS_STATUS_ALLOC_FAILED", re.IGNORECASE)
 _KERNEL: Final = re.compile(
     r"not implemented for|no kernel image|could not run 'aten::|is not supported|not supported on|"
@@ -72,12 +77,16 @@ def _reason(error: BaseException) -> FailureReason:
     match error:
         case IntegrityFailure() | InvalidFile():
             return FailureReason.ARTIFACT_CORRUPT
+        case OutOfSpace():
+            return FailureReason.DISK_FULL
         case Unavailable():
             return FailureReason.NETWORK
         case PlannerError():
             return FailureReason.INVALID_JOB
         case MemoryError():
             return FailureReason.OOM_HOST
+        case OSError() if error.errno in FULL:
+            return FailureReason.DISK_FULL
         case _:
             return _foreign_reason(error)
 
@@ -85,6 +94,8 @@ def _reason(error: BaseException) -> FailureReason:
 def _foreign_reason(error: BaseException) -> FailureReason:
     """Judge an exception of torch, torchao, transformers or safetensors by its class name and its words."""
     name, text = type(error).__name__, str(error)
+    if _DISK.search(text):
+        return FailureReason.DISK_FULL
     if name == "SafetensorError":
         return FailureReason.ARTIFACT_CORRUPT
     if _HOST_MEMORY.search(text):

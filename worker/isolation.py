@@ -187,7 +187,6 @@ def _child(
         os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _redirect_output(log)
     threading.Thread(target=_end_with_parent, args=(watched,), name="parent-watch", daemon=True).start()
     lock = threading.Lock()
 
@@ -196,16 +195,18 @@ def _child(
             sending.send(message)
 
     try:
+        _redirect_output(log)
         result = function(*arguments, report=lambda share, text: send("progress", share, text))
         send("result", pickle.dumps(result))
     except BaseException as error:  # noqa: BLE001  everything becomes a typed failure
-        traceback.print_exc()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # a full disk takes no last words
+            traceback.print_exc()
         send("failure", failure_of(error))
     sending.close()
     # Leave without running exit handlers: a wedged library must not keep a finished job alive.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(0)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import unquote
 
+from litestar import Request
 from litestar.handlers import BaseRouteHandler
 
 from planner.api.safety import SAFE_METHODS, Connection
@@ -20,7 +21,7 @@ from planner.wire.service import Service
 async def check_lease(connection: Connection, _: BaseRouteHandler) -> None:
     """Refuse a write under a lease that is not current. Raises InvalidInput, NotFound, LeaseLost."""
     given = connection.headers.get(HEADER)
-    if given is None or connection.scope["method"] in SAFE_METHODS:
+    if given is None or not isinstance(connection, Request) or connection.method in SAFE_METHODS:
         return
     name, _separator, token = given.rpartition(";")
     if not name or not (token.isascii() and token.isdecimal()) or len(token) > 19:

@@ -20,7 +20,7 @@ _HELP: Final = {
     "devices": "List devices",
     "presets": "List scenario presets",
     "show": "Show one model, variant, device, preset or plan in full",
-    "jobs": "List, show, queue and cancel work for workers",
+    "jobs": "List, queue, follow and cancel work for workers; list workers",
     "register": "Register a folder of files as a variant",
     "submit": "Register results that a worker made offline",
     "fetch": "Download a variant, every hash checked",

@@ -27,6 +27,11 @@ TIMEOUT: Final = httpx.Timeout(60.0, connect=5.0)
 LIMITS: Final = httpx.Limits(max_connections=64, max_keepalive_connections=32)
 
 
+def timeout(call: Call[T]) -> httpx.Timeout:
+    """Return how long to wait for an answer to `call`."""
+    return TIMEOUT if call.patience is None else httpx.Timeout(call.patience, connect=TIMEOUT.connect)
+
+
 def check_base_url(url: str) -> str:
     """Return `url` without a trailing slash. Raises InvalidInput unless it is http(s) with a host."""
     try:

@@ -49,7 +49,12 @@ class AsyncClient:
             attempt += 1
             try:
                 response = await self._http.request(
-                    call.method, call.path, params=call.parameters, content=call.body, headers=headers
+                    call.method,
+                    call.path,
+                    params=call.parameters,
+                    content=call.body,
+                    headers=headers,
+                    timeout=answering.timeout(call),
                 )
             except httpx.TransportError as reason:
                 if not answering.retries_after(call, reason, attempt):

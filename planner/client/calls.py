@@ -6,7 +6,7 @@ Both clients send these, so that what is asked and how it is read back is writte
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote
@@ -43,6 +43,8 @@ from planner.wire.rows import AliasHistory, PlanRow
 
 T = TypeVar("T")
 PREFIX: Final = "/api/v1"
+HEARTBEAT_PATIENCE: Final = 10.0
+"""A lost connection must be noticed well before the lease runs out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,8 @@ class Call(Generic[T]):
     repeatable: bool = True
     accepts: tuple[int, ...] = ()
     """Statuses from 400 on whose body is an answer all the same."""
+    patience: float | None = None
+    """Seconds to wait for an answer where that is less than for others."""
 
 
 def _get(path: str, answer: Any, *, accepts: tuple[int, ...] = (), **parameters: object) -> Call[Any]:
@@ -302,7 +306,8 @@ def heartbeat(
 ) -> Call[Job]:
     """Keep a lease alive, and hand over what was printed."""
     body = Heartbeat(token=token, progress=progress, message=message, log=log, draining=draining)
-    return _send("POST", f"/jobs/{segment('job', job_id)}/heartbeat", Job, body, repeatable=True)
+    call = _send("POST", f"/jobs/{segment('job', job_id)}/heartbeat", Job, body, repeatable=True)
+    return replace(call, patience=HEARTBEAT_PATIENCE)
 
 
 def complete(job_id: str, *, token: int, result: dict[str, Any]) -> Call[Job]:

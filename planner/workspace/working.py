@@ -28,7 +28,7 @@ class Working(Opened):
     """Implements `planner.wire.service.Working`."""
 
     def create_job(self, request: JobRequest) -> Job:
-        """Queue a job. Raises InvalidInput naming the field of a specification that no worker could do."""
+        """Queue a job; it says what no worker seen recently meets. Raises InvalidInput naming the field of a specification that no worker could do."""
         _check_request(request)
         job = Job(
             id=new_id(),
@@ -40,7 +40,7 @@ class Working(Opened):
         )
         with self.registry.write() as tx:
             jobs.create(tx, job)
-        return job
+            return _with_unmatched(job, workers.recent(tx, self.now()), self.now())
 
     def jobs(
         self,

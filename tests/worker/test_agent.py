@@ -266,7 +266,7 @@ def test_a_worker_that_is_asked_to_end_gives_its_job_back(client, hasty, slow):
     ended = client.job(job.id)
     assert ended.state is JobState.QUEUED
     assert ended.attempts[-1].failure is not None
-    assert ended.attempts[-1].failure.reason is FailureReason.WORKER_LOST
+    assert ended.attempts[-1].failure.reason is FailureReason.GIVEN_BACK
 
 
 def test_the_command_works_off_a_job_and_ends_on_sigterm(server, client, tmp_path):

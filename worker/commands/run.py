@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import rich_click as click
 
 from planner.domain.job import JobKind
+from planner.domain.units import parse_seconds
 from planner.errors import InvalidInput
 from worker.commands.options import cache_folder, json_option
 
@@ -28,7 +32,7 @@ from worker.commands.options import cache_folder, json_option
     "--capability",
     "capabilities",
     multiple=True,
-    help="State this capability besides those found on the machine; repeatable.",
+    help="State this capability, such as ssd or rack:7, besides those found on the machine; repeatable.",
 )
 @click.option(
     "--kind",
@@ -44,6 +48,11 @@ from worker.commands.options import cache_folder, json_option
 )
 @click.option(
     "--idle", type=float, default=5.0, show_default=True, help="Seconds to wait when there is no job."
+)
+@click.option(
+    "--drain-after",
+    metavar="TIME",
+    help="After this time, such as 8h or 30min, finish the job that runs and end.",
 )
 @click.option(
     "--job",
@@ -64,14 +73,15 @@ def command(
     kinds: tuple[str, ...],
     work: Path | None,
     idle: float,
+    drain_after: str | None,
     job_file: Path | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
     """Work off the jobs of a server until stopped; or, without any network, run one job from a file.
 
-    On SIGTERM the running job is stopped and given back. A result made from a file is handed in later with
-    `worker submit`.
+    On the first SIGTERM or Ctrl-C the worker drains: it finishes its job and takes no more. On the second the job is stopped
+    and given back. A result made from a file is handed in later with `worker submit`.
     """
     if job_file is not None:
         _run_file(job_file, out, server=server, as_json=as_json)
@@ -80,6 +90,7 @@ def command(
         raise InvalidInput("server", "is not given", allowed="--server URL, or --job FILE with --out DIR")
     if not 0.01 <= idle <= 3600:
         raise InvalidInput("idle", f"{idle} is out of range", allowed="0.01 to 3600 seconds")
+    after = None if drain_after is None else parse_seconds(drain_after, field="drain-after", bare="s")
     _work_off(
         server,
         once=once,
@@ -88,6 +99,7 @@ def command(
         kinds=tuple(JobKind(kind) for kind in kinds),
         work=work or cache_folder(),
         idle=idle,
+        drain_after=after,
         as_json=as_json,
     )
 
@@ -111,6 +123,7 @@ def _work_off(
     kinds: tuple[JobKind, ...],
     work: Path,
     idle: float,
+    drain_after: float | None,
     as_json: bool,
 ) -> None:
     from planner.client import Client
@@ -128,8 +141,29 @@ def _work_off(
         found = run_isolated(detect_capabilities, log=log, method=start_method("auto")) | capabilities
         logging.getLogger("worker").info("%s works for %s: %s", name, server, ", ".join(sorted(found)))
         agent = Agent(client, name=name, capabilities=found, work=work, kinds=kinds, idle_seconds=idle)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: agent.end())
+        on_signals(agent.drain_or_end)
+        if drain_after is not None:
+            timer = threading.Timer(drain_after, agent.drain)
+            timer.daemon = True
+            timer.start()
         completed = agent.run(once=once)
     if as_json:
         print_json({"completed": completed})
+
+
+def on_signals(action: Callable[[], None]) -> None:
+    """Have `action` called, from a thread, each time SIGTERM or SIGINT arrives.
+
+    Not from a signal handler: one that interrupts a wait on a lock must not take that lock.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(writing)
+
+    def listen() -> None:
+        while os.read(reading, 1):
+            action()
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()

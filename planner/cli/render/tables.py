@@ -14,7 +14,6 @@ from planner.cli.render.answer import figure_text
 from planner.domain.device import Device, Peak
 from planner.domain.evaluation import Evaluation
 from planner.domain.figure import Figure
-from planner.domain.job import Job
 from planner.domain.listing import VariantRow
 from planner.domain.model import Model
 from planner.domain.profile import Distribution, Profile
@@ -151,24 +150,6 @@ def profiles_table(profiles: Iterable[Profile]) -> Table:
                 format_bytes(peak) if peak else "",
                 profile.basis.value,
             )
-    return table
-
-
-def jobs_table(jobs: Iterable[Job]) -> Table:
-    """Return jobs with their state, attempts and the last word on each."""
-    table = listing(("id", "kind", "state", "attempts", "worker", "progress", "last message"))
-    for job in jobs:
-        last = job.attempts[-1] if job.attempts else None
-        message = last and (last.failure.message if last.failure else last.message)
-        table.add_row(
-            job.id,
-            job.kind.value,
-            job.state.value,
-            f"{len(job.attempts)} of {job.max_attempts}",
-            last.worker if last else "",
-            f"{last.progress:.0%}" if last and last.progress is not None else "",
-            message or "",
-        )
     return table
 
 
