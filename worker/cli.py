@@ -18,6 +18,9 @@ VERBS: Final = {
     "evaluate": Verb(
         "worker.commands.evaluate:command", "Evaluate what a variant loses against its baseline"
     ),
+    "campaign": Verb(
+        "worker.commands.campaign:command", "Run a file of measurements within a time budget, and bundle them"
+    ),
     "submit": Verb("worker.commands.submit:command", "Hand results made without a server in to one"),
     "recipes": Verb("worker.commands.recipes:command", "List recipes and their settings"),
     "demo": Verb(

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from planner.errors import InvalidInput
+from planner.errors import InvalidInput, NotFound
 from planner.wire.service import Recording
+from worker.campaign.bundle import opened
+from worker.campaign.ledger import UNITS
 from worker.jobs import BuildResult, EvaluateResult, MeasureResult, Result, parse_result
 from worker.progress import Report, ignore
 from worker.runner import RESULT_FILE
@@ -22,6 +24,46 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     id: str
     created: bool
+    left_out: str | None = None
+    """Why it could not be registered; then the server does not hold it."""
+
+
+def submit_all(service: Recording, path: Path, *, report: Report = ignore) -> list[Submitted]:
+    """Hand in every result at or below a folder, or in a campaign's bundle: builds first, then evidence about them.
+
+    A campaign carries no weights: a build without its files, and evidence about a variant that the server does not know,
+    are left out and say why. Raises what `submit` raises for anything else.
+    """
+    done: list[Submitted] = []
+    with opened(path) as folder:
+        is_campaign = (folder / UNITS).is_dir()
+        folders = find_results(folder)
+        for number, each in enumerate(folders):
+            report(number / len(folders), each.name)
+            result = read_result(each)
+            if isinstance(result, BuildResult) and not (each / result.directory).is_dir():
+                why = "its files were not kept"
+                done.append(Submitted(kind="variant", id=result.variant_id, created=False, left_out=why))
+                continue
+            try:
+                done.append(submit(service, each, result))
+            except NotFound as error:
+                if not is_campaign:
+                    raise
+                done.append(_left_out(result, error))
+    return done
+
+
+def _left_out(result: Result, error: NotFound) -> Submitted:
+    match result:
+        case MeasureResult():
+            return Submitted(kind="profile", id=result.profile.id, created=False, left_out=error.message)
+        case EvaluateResult():
+            return Submitted(
+                kind="evaluation", id=result.evaluation.id, created=False, left_out=error.message
+            )
+        case BuildResult():
+            raise error
 
 
 def find_results(folder: Path) -> list[Path]:

@@ -73,10 +73,10 @@ def show_result(result: Result) -> None:
 def show_submitted(items: list[Submitted]) -> None:
     """Print what was handed in."""
     for item in items:
-        Console().print(
-            f"{item.kind} {item.id} {'registered' if item.created else 'was registered already'}",
-            highlight=False,
-        )
+        ending = "registered" if item.created else "was registered already"
+        if item.left_out is not None:
+            ending = f"left out: {item.left_out}"
+        Console().print(f"{item.kind} {item.id} {ending}", highlight=False, markup=False)
 
 
 def _rows(title: str, rows: list[tuple[str, str]]) -> Table:

@@ -22,6 +22,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     held_out_tokens: int
     held_out_perplexity: float
     held_out_bits_per_byte: float
+    frozen_perplexity: float
+    """On the project's frozen evaluation text, whose sha256 is `frozen_digest`."""
+    frozen_digest: str
     unigram_perplexity: float
     largest_packages: tuple[tuple[str, int], ...]
     packages: int
@@ -148,6 +151,7 @@ def _training(facts: Facts) -> str:
         ),
         ("steps", f"{run.steps:,} of {settings.batch} sequences of {settings.sequence:,} tokens"),
         ("tokens seen", f"{run.tokens_seen / 1e6:.1f}M ({run.passes:.2f} passes over the corpus)"),
+        ("speed", f"{run.tokens_per_second:,.0f} tokens/s"),
         ("optimizer", ", ".join(optimizer)),
         ("precision", f"BF16 autocast, FP32 weights{', compiled' if settings.compile else ''}"),
         ("seed", str(settings.seed)),
@@ -175,6 +179,10 @@ def _result(facts: Facts) -> str:
         ("measure", "value"),
         ("perplexity per token", f"{facts.held_out_perplexity:.3f}"),
         ("bits per byte", f"{facts.held_out_bits_per_byte:.3f}"),
+        (
+            f"perplexity per token of the frozen evaluation text (sha256 {facts.frozen_digest[:12]})",
+            f"{facts.frozen_perplexity:.3f}",
+        ),
         ("perplexity of token frequencies alone", f"{facts.unigram_perplexity:.1f}"),
     )
 

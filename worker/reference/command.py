@@ -5,14 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
+import msgspec
 import rich_click as click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-DEFAULT_SECONDS = 300.0
+DEFAULT_BATCH = 64
 
 
 @click.command("train-reference")
+@click.option(
+    "--size",
+    type=click.Choice(["small", "large"]),
+    default="small",
+    show_default=True,
+    help="Named shape with its learning rate: small ships with the package, large has 107M parameters and wants a GPU. "
+    "The options below override it one by one.",
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Directory for the model's files."
 )
@@ -28,7 +37,7 @@ DEFAULT_SECONDS = 300.0
     "--seconds",
     type=float,
     default=None,
-    help=f"Time budget of training; {DEFAULT_SECONDS:g} if --steps is not given.",
+    help="Time budget of training; 300 (small) or 240 (large) if --steps is not given.",
 )
 @click.option("--steps", type=int, default=None, help="Step budget; with --seconds, whichever ends first.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -36,24 +45,21 @@ DEFAULT_SECONDS = 300.0
 @click.option(
     "--seed", type=int, default=20, show_default=True, help="Seed of split, order and initial weights."
 )
-@click.option(
-    "--sequence", type=int, default=1024, show_default=True, help="Tokens of one training sequence."
-)
-@click.option("--batch", type=int, default=64, show_default=True, help="Sequences of one step.")
-@click.option("--learning-rate", type=float, default=3e-3, show_default=True, help="Peak learning rate.")
+@click.option("--sequence", type=int, help="Tokens of one training sequence, and the model's context.")
+@click.option("--batch", type=int, default=DEFAULT_BATCH, show_default=True, help="Sequences of one step.")
+@click.option("--learning-rate", type=float, help="Peak learning rate.")
 @click.option(
     "--held-out-share", type=float, default=0.02, show_default=True, help="Share of files held out."
 )
-@click.option("--vocabulary", type=int, default=4096, show_default=True, help="Tokens of the tokenizer.")
-@click.option("--hidden", type=int, default=256, show_default=True, help="Hidden width.")
-@click.option("--intermediate", type=int, default=768, show_default=True, help="Width of the MLP.")
-@click.option("--layers", type=int, default=6, show_default=True, help="Decoder layers.")
-@click.option("--heads", type=int, default=4, show_default=True, help="Query heads.")
-@click.option(
-    "--kv-heads", type=int, default=2, show_default=True, help="Key-value heads, a divisor of --heads."
-)
+@click.option("--vocabulary", type=int, help="Tokens of the tokenizer.")
+@click.option("--hidden", type=int, help="Hidden width.")
+@click.option("--intermediate", type=int, help="Width of the MLP.")
+@click.option("--layers", type=int, help="Decoder layers.")
+@click.option("--heads", type=int, help="Query heads.")
+@click.option("--kv-heads", type=int, help="Key-value heads, a divisor of --heads.")
 def train_command(
     *,
+    size: str,
     out: Path,
     overwrite: bool,
     roots: tuple[Path, ...],
@@ -62,45 +68,33 @@ def train_command(
     device: str,
     compiled: bool,
     seed: int,
-    sequence: int,
+    sequence: int | None,
     batch: int,
-    learning_rate: float,
+    learning_rate: float | None,
     held_out_share: float,
-    vocabulary: int,
-    hidden: int,
-    intermediate: int,
-    layers: int,
-    heads: int,
-    kv_heads: int,
+    **dimensions: int | None,
 ) -> None:
-    """Train the small reference model on the Python source of this machine, with nothing downloaded.
+    """Train a reference model on the Python source of this machine, with nothing downloaded.
 
     Writes config, BF16 weights, tokenizer and a model card, checks that they load back as trained, and prints the
-    held-out perplexity.
+    perplexity on held-out files and on the project's frozen text.
     """
     from worker.reference.make import CorpusSettings, make
-    from worker.reference.model import ModelShape
-    from worker.reference.train import TrainingSettings, resolve_device
+    from worker.reference.sizes import preset
+    from worker.reference.train import resolve_device
 
-    settings = TrainingSettings(
-        seed=seed,
-        device=resolve_device(device),
-        seconds=DEFAULT_SECONDS if seconds is None and steps is None else seconds,
-        steps=steps,
-        sequence=sequence,
-        batch=batch,
-        learning_rate=learning_rate,
-        compile=compiled,
+    chosen = preset(
+        size, device=resolve_device(device), seconds=seconds, steps=steps, seed=seed, compiled=compiled
     )
-    shape = ModelShape(
-        vocabulary=vocabulary,
-        hidden=hidden,
-        intermediate=intermediate,
-        layers=layers,
-        heads=heads,
-        kv_heads=kv_heads,
-        context=sequence,
+    shape = msgspec.structs.replace(
+        chosen.shape, **{name: value for name, value in dimensions.items() if value is not None}
     )
+    settings = msgspec.structs.replace(chosen.settings, batch=batch)
+    if sequence is not None:
+        shape = msgspec.structs.replace(shape, context=sequence)
+        settings = msgspec.structs.replace(settings, sequence=sequence)
+    if learning_rate is not None:
+        settings = msgspec.structs.replace(settings, learning_rate=learning_rate)
     console = Console()
     with _Stages(console) as stages:
         facts = make(
@@ -108,12 +102,14 @@ def train_command(
             shape=shape,
             source=CorpusSettings(roots=roots, held_out_share=held_out_share),
             settings=settings,
+            max_stored_bytes=chosen.max_stored_bytes,
             report=stages,
             overwrite=overwrite,
         )
     console.print(
         f"[bold]{out}[/]: {facts.shape.parameters:,} parameters, {facts.run.tokens_seen / 1e6:.1f}M tokens in "
-        f"{facts.run.seconds:.0f} s on {facts.device}; held-out perplexity [bold]{facts.held_out_perplexity:.3f}[/] "
+        f"{facts.run.seconds:.0f} s on {facts.device} ({facts.run.tokens_per_second:,.0f} tokens/s); perplexity "
+        f"[bold]{facts.held_out_perplexity:.3f}[/] held out, {facts.frozen_perplexity:.3f} on the frozen text "
         f"(token frequencies alone: {facts.unigram_perplexity:.1f})"
     )
 

@@ -21,9 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import IntegrityFailure, InvalidInput
-from worker.reference import card, corpus, model, tokenizer, train
+from worker.reference import card, corpus, evaluation_digest, model, tokenizer, train, yardstick
 
-MAX_STORED_BYTES = 12_000_000
 TOKENIZER_SAMPLE_BYTES = 64 * 1024 * 1024
 EVALUATION_BATCH = 32
 
@@ -42,11 +41,12 @@ def make(
     source: CorpusSettings,
     settings: train.TrainingSettings,
     report: train.Report,
+    max_stored_bytes: int | None = None,
     overwrite: bool = False,
 ) -> card.Facts:
     """Make the model in `out` and return the facts of its card.
 
-    Raises InvalidInput for settings that cannot work or an output directory that is not empty, IntegrityFailure when
+    `max_stored_bytes` is what the files may weigh, None for any weight. Raises InvalidInput for settings that cannot work or an output directory that is not empty, IntegrityFailure when
     the files do not load back as the model that was trained.
     """
     import torch
@@ -116,6 +116,8 @@ def make(
             held_out_tokens=len(held_out_stream),
             held_out_perplexity=math.exp(held_out_loss),
             held_out_bits_per_byte=held_out_loss / math.log(2) * len(held_out_stream) / held_out_bytes,
+            frozen_perplexity=yardstick.frozen_perplexity(loaded, trained_tokenizer, context=shape.context),
+            frozen_digest=evaluation_digest(),
             unigram_perplexity=unigram_perplexity(train_stream, held_out_stream, shape.vocabulary),
             largest_packages=tuple(corpus.bytes_by_package(divided.train)[:12]),
             packages=len(corpus.bytes_by_package(divided.train)),
@@ -125,9 +127,9 @@ def make(
         )
         (directory / "README.md").write_text(card.render(facts), encoding="utf-8")
         stored = sum(path.stat().st_size for path in directory.iterdir())
-        if stored > MAX_STORED_BYTES:
+        if max_stored_bytes is not None and stored > max_stored_bytes:
             raise InvalidInput(
-                "shape", f"{stored:,} bytes stored", allowed=f"at most {MAX_STORED_BYTES:,} bytes"
+                "shape", f"{stored:,} bytes stored", allowed=f"at most {max_stored_bytes:,} bytes"
             )
         for path in sorted(directory.iterdir()):
             path.replace(out / path.name)

@@ -1,7 +1,8 @@
 """The training loop of the reference model: AdamW over packed sequences, one device, one budget.
 
-The token stream lives on the device and a batch is a gather from it, so that the loop is bound by arithmetic. The
-learning rate follows the share of the budget that is used, whichever of steps and seconds runs out first.
+The token stream and the order of its windows live on the device, a batch is a gather from it, and the host waits for
+the device only to report: so the loop is bound by arithmetic. The learning rate follows the share of the budget that is
+used, whichever of steps and seconds runs out first.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import InvalidInput
+from worker.reference.packed import packed_attention
 
 TRAIN_STAGE = "train"
+REPORT_SECONDS = 2.0
+"""Between reports, each of which waits for the device."""
 
 
 class Report(Protocol):
@@ -90,6 +94,11 @@ class TrainingRun(msgspec.Struct, frozen=True, kw_only=True):
     passes: float
     curve: tuple[LossPoint, ...]
 
+    @property
+    def tokens_per_second(self) -> float:
+        """Target tokens per second, evaluations on the way included, compiling not."""
+        return self.tokens_seen / self.seconds
+
 
 def sequences(stream: NDArray[np.uint16], length: int, device: str) -> Any:
     """Return the stream as consecutive windows of `length` + 1 tokens, so that each holds `length` targets.
@@ -145,41 +154,50 @@ def train(
     held_out = sequences(held_out_stream, settings.sequence, settings.device)[: settings.held_out_sequences]
     optimizer = _optimizer(model, settings, fused=device.type == "cuda")
     step_loss: Callable[[Any, Any], Any] = torch.compile(loss_of) if settings.compile else loss_of
-    order = _Order(len(windows), settings.seed)
+    order = _Order(len(windows), settings.seed, device)
     curve: list[LossPoint] = []
-    began = time.perf_counter()
+    began = reported = time.perf_counter()
     step, share, next_evaluation = 0, 0.0, 0.0
-    while True:
-        rate = settings.rate(max(share, 1e-4))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        picked = torch.from_numpy(order.take(settings.batch)).to(device)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
-            loss = step_loss(model, windows[picked])
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if step == 0:
-            # the first step compiles; the budget is for training
-            loss.item()
-            began = time.perf_counter()
-        step += 1
-        elapsed = time.perf_counter() - began
-        share = _used(step, elapsed, settings)
-        if share >= next_evaluation or share >= 1.0:
-            point = _evaluate(model, float(loss.detach()), held_out, settings, step=step, began=began)
-            curve.append(point)
-            report(
-                TRAIN_STAGE,
-                min(1.0, share),
-                f"step {step}: loss {point.train_loss:.3f}, held out {point.held_out_loss:.3f}",
-            )
-            next_evaluation = (math.floor(share * settings.evaluations) + 1) / max(1, settings.evaluations)
-        elif step % 20 == 0:
-            report(TRAIN_STAGE, share, f"step {step}: loss {float(loss.detach()):.3f}")
-        if share >= 1.0:
-            break
+    with packed_attention(model):
+        while True:
+            rate = settings.rate(max(share, 1e-4))
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            picked = order.take(settings.batch)
+            with torch.autocast(device.type, dtype=torch.bfloat16):
+                loss = step_loss(model, windows[picked])
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if step == 0:
+                # the first step compiles; the budget is for training
+                loss.item()
+                began = reported = time.perf_counter()
+            step += 1
+            now = time.perf_counter()
+            share = _used(step, now - began, settings)
+            if share >= next_evaluation or share >= 1.0:
+                point = _evaluate(model, float(loss.detach()), held_out, settings, step=step, began=began)
+                curve.append(point)
+                report(
+                    TRAIN_STAGE,
+                    min(1.0, share),
+                    f"step {step}: loss {point.train_loss:.3f}, held out {point.held_out_loss:.3f}",
+                )
+                next_evaluation = (math.floor(share * settings.evaluations) + 1) / max(
+                    1, settings.evaluations
+                )
+            elif now - reported >= REPORT_SECONDS:
+                reported = now
+                rate_now = step * settings.batch * settings.sequence / (now - began)
+                report(
+                    TRAIN_STAGE,
+                    share,
+                    f"step {step}: loss {float(loss.detach()):.3f}, {rate_now:,.0f} tokens/s",
+                )
+            if share >= 1.0:
+                break
     tokens = step * settings.batch * settings.sequence
     return TrainingRun(
         steps=step,
@@ -204,18 +222,27 @@ def resolve_device(name: Literal["auto"] | str) -> str:  # noqa: PYI051  the lit
 
 
 class _Order:
-    """An endless stream of window numbers: every window once per pass, each pass shuffled anew."""
+    """An endless stream of window numbers on the device: every window once per pass, each pass shuffled anew."""
 
-    def __init__(self, count: int, seed: int) -> None:
+    def __init__(self, count: int, seed: int, device: Any) -> None:
         self._count = count
+        self._device = device
+        # On the host, so that the order is the same whatever the device.
         self._generator = np.random.default_rng(seed)
-        self._left = np.empty(0, dtype=np.int64)
+        self._left = self._shuffled()
 
-    def take(self, count: int) -> NDArray[np.int64]:
+    def take(self, count: int) -> Any:
+        import torch
+
         while len(self._left) < count:
-            self._left = np.concatenate([self._left, self._generator.permutation(self._count)])
+            self._left = torch.cat([self._left, self._shuffled()])
         taken, self._left = self._left[:count], self._left[count:]
         return taken
+
+    def _shuffled(self) -> Any:
+        import torch
+
+        return torch.from_numpy(self._generator.permutation(self._count)).to(self._device)
 
 
 def _used(step: int, elapsed: float, settings: TrainingSettings) -> float:

@@ -12,25 +12,23 @@ from planner.cli.session import Session, console, session_options
 
 
 @click.command("submit")
-@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("directory", type=click.Path(exists=True, path_type=Path))
 @session_options
 def command(*, session: Session, directory: Path) -> None:
-    """Register every worker result at or below DIRECTORY: built variants first, then what was measured on them.
+    """Register every worker result at or below DIRECTORY, or in a campaign's bundle: builds first, then evidence.
 
-    Handing the same results in again changes nothing.
+    Handing the same results in again changes nothing. What cannot be registered, because a bundle carries no weights, is
+    listed with the reason.
     """
-    from worker.submit import Submitted, find_results, read_result, submit
+    from worker.submit import submit_all
 
-    folders = find_results(directory)
-    done: list[Submitted] = []
     with session.service() as service, share_progress("registering", quiet=session.json) as progress:
-        for number, folder in enumerate(folders):
-            progress(number / len(folders), folder.name)
-            done.append(submit(service, folder, read_result(folder)))
+        done = submit_all(service, directory, report=progress)
     if session.json:
         session.print_json(done)
         return
     table = listing(("kind", "id", ""))
     for item in done:
-        table.add_row(item.kind, item.id, "new" if item.created else "already registered")
+        state = "new" if item.created else "already registered"
+        table.add_row(item.kind, item.id, f"left out: {item.left_out}" if item.left_out else state)
     console().print(table)

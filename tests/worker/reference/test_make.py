@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from planner.errors import IntegrityFailure, InvalidInput
@@ -54,6 +55,7 @@ def test_training_lowers_the_held_out_loss_below_token_frequencies(made):
     assert facts.held_out_perplexity < facts.unigram_perplexity / 2
     assert facts.run.steps == last.step == 60
     assert facts.run.tokens_seen == 60 * 8 * 64
+    assert facts.run.tokens_per_second == pytest.approx(60 * 8 * 64 / facts.run.seconds)
     assert facts.train_files + facts.held_out_files == 60
 
 
@@ -85,8 +87,6 @@ def test_what_was_saved_loads_back_and_scores_as_the_card_says(made):
 
 
 def test_the_same_seed_makes_the_same_weights(sources, made, tmp_path):
-    import torch
-
     out, facts, _ = made
     again = make.make(
         tmp_path / "again",
@@ -101,8 +101,6 @@ def test_the_same_seed_makes_the_same_weights(sources, made, tmp_path):
 
 
 def test_a_weight_that_changed_on_the_way_is_noticed(made):
-    import torch
-
     out, _, _ = made
     model, changed = load_model(out), load_model(out)
     make.compare(model, changed)
@@ -154,8 +152,6 @@ def test_a_time_budget_ends_the_run():
 
 
 def test_a_loss_that_is_no_number_stops_the_run():
-    import torch
-
     model = build_model(SHAPE)
     with torch.no_grad():
         model.model.norm.weight.fill_(float("nan"))
@@ -192,3 +188,59 @@ def test_the_command_trains_from_its_options(sources, tmp_path):
     assert result.exit_code == 0, result.output
     assert "held-out perplexity" in " ".join(result.output.split())
     assert (tmp_path / "model" / "model.safetensors").is_file()
+
+
+def test_the_frozen_perplexity_is_that_of_an_evaluation(made):
+    from worker.evaluate.dataset import reference_dataset
+    from worker.evaluate.evaluation import evaluate
+    from worker.reference import evaluation_digest
+    from worker.sources import directory_digest
+
+    out, facts, _ = made
+    digest = directory_digest(out)
+    judged = evaluate(out, digest, out, digest, reference_dataset(), window=SHAPE.context, device="cpu")
+    assert facts.frozen_digest == evaluation_digest()
+    assert facts.frozen_perplexity == pytest.approx(judged.variant_score, rel=2e-3)
+
+
+def test_packed_attention_is_the_models_own_without_its_mask():
+    from worker.reference.packed import packed_attention
+
+    model = build_model(SHAPE).eval()
+    tokens = torch.randint(3, 320, (2, 64))
+    with torch.no_grad():
+        own = model(input_ids=tokens).logits
+        with packed_attention(model):
+            assert model.config._attn_implementation == "packed_causal"
+            packed = model(input_ids=tokens).logits
+    assert model.config._attn_implementation == "sdpa"
+    assert torch.allclose(own, packed, atol=1e-5)
+
+
+def test_the_large_size_has_more_than_100_million_parameters_that_every_group_divides():
+    from worker.reference.sizes import preset
+
+    large = preset("large", device="cpu", compiled=True)
+    assert 100e6 < large.shape.parameters < 120e6
+    assert large.shape.hidden % 128 == large.shape.intermediate % 128 == 0
+    assert large.settings.seconds == 240
+    assert large.max_stored_bytes is None
+    assert preset("small", device="cpu", steps=3).settings.seconds is None
+    with pytest.raises(InvalidInput, match="allowed: small, large"):
+        preset("medium", device="cpu")
+
+
+def test_training_compiles_to_the_same_as_without():
+    """The whole step is one graph: no part of the loss falls back to being interpreted."""
+    from worker.reference.packed import packed_attention
+    from worker.reference.train import loss_of
+
+    model = build_model(SHAPE)
+    windows = torch.randint(3, 320, (2, 33))
+    with packed_attention(model), torch.no_grad():
+        plain = float(loss_of(model, windows))
+        explained = torch._dynamo.explain(loss_of)(model, windows)
+    assert explained.graph_break_count == 0
+    targets = [str(node.target) for graph in explained.graphs for node in graph.graph.nodes]
+    assert any("scaled_dot_product_attention" in target for target in targets)
+    assert np.isfinite(plain)

@@ -7,7 +7,7 @@ import pytest
 
 from planner.errors import IntegrityFailure, InvalidFile, NotFound
 from worker import reference
-from worker.reference import make
+from worker.reference import sizes
 
 
 def test_the_package_and_its_commands_load_without_torch():
@@ -30,7 +30,7 @@ def test_the_shipped_files_are_complete_and_small():
         "tokenizer.json",
         "tokenizer_config.json",
     }
-    assert sum(files.values()) <= make.MAX_STORED_BYTES == 12_000_000
+    assert sum(files.values()) <= sizes.SMALL_STORED_BYTES == 12_000_000
 
 
 def test_every_stored_tensor_is_bf16_and_the_card_counts_them_right():
