@@ -1,0 +1,334 @@
+"""Mixed precision, the adaptive recipe: each part of the model gets the format it can bear, as measured.
+
+Sensitivity is measured part by part, an exact optimizer finds the frontier of size against predicted loss, and points
+of it are measured on the whole model before one is taken: the smallest within a loss, or the best within a size.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import time
+from collections import OrderedDict
+from functools import cached_property
+from typing import Any, ClassVar, Final, Literal
+
+from planner.domain.profile import Fact
+from planner.domain.scheme import Scheme
+from planner.errors import InvalidInput
+from worker.measure.memory import release_free_memory
+from worker.measure.weights import count_weights
+from worker.progress import part
+from worker.recipes.int4_tile_packed import Int4TilePacked
+from worker.recipes.int8_dynamic import Int8Dynamic
+from worker.recipes.int8_weight_only import Int8WeightOnly
+from worker.recipes.intx_weight_only import IntxWeightOnly
+from worker.recipes.knapsack import Option, find_frontier
+from worker.recipes.mix_search import MixSearch, Trial
+from worker.recipes.recipe import FORMAT_OF, ComputeType, Ingredients, Recipe
+from worker.recipes.sensitivity import (
+    Group,
+    Grouping,
+    Probe,
+    Sensitivity,
+    group_layers,
+    measure_sensitivity,
+    quantized,
+)
+from worker.training.sequences import pack
+
+FORMATS: Final = ("int8", "int8_dynamic", "int6", "int5", "int4", "int3", "int2", "int4_tile_packed")
+TOP_SENSITIVITIES: Final = 12
+"""How many sensitivities become facts, the largest."""
+_CUDA: Final = ("cuda", "cc>=8.0")
+_FULL: Final = "full"
+
+Table = dict[str, dict[str, Sensitivity]]
+
+
+class Mixed(Recipe, frozen=True, kw_only=True, dict=True, tag="mixed"):
+    """Keep sensitive layers at 16 bits and quantize the others, under a budget of loss or of size.
+
+    `budget` is, by `limit`: the relative rise of perplexity on the calibration text that is allowed, its upper 95 % bound
+    counting, at the fewest bits (`loss`; 0.01 is 1 %); the average bits of a linear weight, scales included, at the least
+    loss (`bits`); or the bytes of all weights as they are stored (`bytes`). Formats that torchao stores unpacked save bits
+    but no bytes.
+    """
+
+    title: ClassVar[str] = (
+        "Mixed precision: layers get 16 bits or fewer by measured sensitivity, within a budget"
+    )
+    needs_text: ClassVar[bool] = True
+
+    formats: str = "int8,int4"
+    """What a layer may get besides 16 bits, separated by commas."""
+    group_size: int = 32
+    """Weights of a row that share a scale, in the formats below 8 bits."""
+    limit: Literal["loss", "bits", "bytes"] = "loss"
+    budget: float = 0.01
+    keep: str = ""
+    """Patterns of layer names that keep 16 bits whatever their sensitivity, separated by commas, such as `*.self_attn.*`."""
+    grouping: Grouping = "module"
+    """Which layers share a format: attention or MLP of a block (`module`), a whole `block`, or each `layer` its own."""
+    sequences: int = 32
+    """Sequences of calibration text that every measurement runs over."""
+    sequence: int = 256
+    """Tokens of one sequence."""
+    batch: int = 8
+    trials: int = 6
+    """Most mixes measured on the whole model under a budget of loss."""
+    compute: ComputeType = "bfloat16"
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self._names if name not in FORMATS]
+        if unknown or not self._names or len(set(self._names)) < len(self._names):
+            raise InvalidInput(
+                "recipe.formats",
+                f"`{self.formats}` is not allowed",
+                allowed=", ".join(FORMATS) + ", each once",
+            )
+        for name, low, high in (
+            ("sequences", 2, 65_536),
+            ("sequence", 2, 1_048_576),
+            ("batch", 1, 65_536),
+            ("trials", 1, 100),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise InvalidInput(
+                    f"recipe.{name}", f"{getattr(self, name)} is out of range", allowed=f"{low} to {high}"
+                )
+        least, most = {"loss": (0.0, 10.0), "bits": (1.0, 32.0), "bytes": (1.0, 1e15)}[self.limit]
+        if not (math.isfinite(self.budget) and least < self.budget <= most):
+            raise InvalidInput(
+                "recipe.budget",
+                f"{self.budget} is out of range for a limit of {self.limit}",
+                allowed=f"above {least:g}, at most {most:g}",
+            )
+        _ = self._recipes  # their own checks of the group size
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.formats.split(",") if name.strip())
+
+    @cached_property
+    def _recipes(self) -> dict[str, Recipe]:
+        """The uniform recipe of every format."""
+        made: dict[str, Recipe] = {}
+        for name in self._names:
+            if name == "int8":
+                made[name] = Int8WeightOnly(compute=self.compute)
+            elif name == "int8_dynamic":
+                made[name] = Int8Dynamic(compute=self.compute)
+            elif name == "int4_tile_packed":
+                made[name] = Int4TilePacked(group_size=self.group_size)
+            else:
+                made[name] = IntxWeightOnly(
+                    bits=int(name.removeprefix("int")), group_size=self.group_size, compute=self.compute
+                )
+        return made
+
+    @cached_property
+    def _reasons(self) -> dict[str, str]:
+        """Why layers were kept, filled by the build: the coverage asks for it by name."""
+        return {}
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """A CUDA device where a format is packed for one."""
+        return _CUDA if "int4_tile_packed" in self._names else ()
+
+    @property
+    def dtype(self) -> ComputeType:
+        """As configured; that of the layers that are kept."""
+        return self.compute
+
+    @property
+    def variant_name(self) -> str:
+        """Name with the budget."""
+        return f"mixed-{self.limit}-{self.budget:g}"
+
+    @property
+    def scheme(self) -> Scheme:
+        """The widest of the formats offered, mixed; what came out is counted from the tensors."""
+        schemes = [recipe.scheme for recipe in self._recipes.values()]
+        weight = max((scheme.weight for scheme in schemes), key=lambda weight: weight.bits)
+        return Scheme(weight=weight, method="rtn", mixed=True)
+
+    def refusal(self, in_features: int, out_features: int) -> str | None:
+        """Return the reason when the layer can take none of the formats."""
+        reasons = [recipe.refusal(in_features, out_features) for recipe in self._recipes.values()]
+        return None if None in reasons else "; ".join(dict.fromkeys(filter(None, reasons)))
+
+    def left_alone_because(self, name: str) -> str:
+        """Return why the search kept the layer."""
+        return self._reasons.get(name, super().left_alone_because(name))
+
+    def build(self, given: Ingredients) -> Any:
+        """Measure, choose, verify, and build the chosen mix. Raises InvalidInput when no mix meets the budget."""
+        from torchao.quantization import FqnToConfig
+
+        from worker.engines.loading import load_model
+
+        if self.needs and given.device.type != "cuda":
+            raise InvalidInput(
+                "device", f"`{given.device}` cannot pack int4_tile_packed", allowed="a CUDA device"
+            )
+        chosen, heads = self._choose(given)
+        release_free_memory()
+        given.report(0.95, "building the chosen mix")
+        kept = tuple(name for name, form in chosen.items() if form == _FULL)
+        configs = OrderedDict(
+            (name, self._recipes[form].torchao_config()) for name, form in chosen.items() if form != _FULL
+        )
+        return load_model(
+            given.base,
+            device=given.device,
+            dtype=self.dtype,
+            torchao_config=FqnToConfig(configs),
+            left_alone=tuple(dict.fromkeys((*given.left_alone, *kept, *heads))),
+        )
+
+    def _choose(self, given: Ingredients) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Return the format of every layer that could be quantized, and the names of the output head."""
+        import torch
+
+        from worker.engines.loading import load_model, load_tokenizer
+
+        assert given.text is not None, "build.construct refuses a missing text"
+        start = time.perf_counter()
+        given.report(0.0, "reading the text")
+        ids = pack(given.text, load_tokenizer(given.base), length=self.sequence, wanted=self.sequences)
+        model = load_model(given.base, device=given.device, dtype=self.dtype)
+        head = model.get_output_embeddings()
+        heads = tuple(name for name, module in model.named_modules() if module is head)
+        linear = [
+            name
+            for name, module in model.named_modules()
+            if isinstance(module, torch.nn.Linear) and module is not head and name not in given.left_alone
+        ]
+        always = [name for name in linear if self._keeps(name)]
+        groups = group_layers(model, [name for name in linear if name not in always], self.grouping)
+        if not groups:
+            raise InvalidInput("recipe.keep", f"`{self.keep}` keeps every layer", allowed="fewer layers")
+        probe = Probe(model, ids, batch=self.batch)
+        table = measure_sensitivity(model, probe, groups, self._recipes, report=part(given.report, 0.05, 0.7))
+        choices = [(_FULL, *table[group.name]) for group in groups]
+        count = sum(model.get_submodule(name).weight.numel() for name in linear)
+        fixed = self._fixed_size(model, groups, count)
+        frontier = find_frontier(
+            [
+                [
+                    Option(size=self._size(group, form, table), loss=self._kl(group, form, table))
+                    for form in forms
+                ]
+                for group, forms in zip(groups, choices, strict=True)
+            ]
+        )
+
+        def layer_formats(choice: tuple[int, ...]) -> dict[str, str]:
+            return {
+                layer: forms[option]
+                for group, forms, option in zip(groups, choices, choice, strict=True)
+                for layer in group.layers
+            }
+
+        def measure(choice: tuple[int, ...]) -> Any:
+            given.report(0.7 + 0.04 * min(6, len(search.trials)), f"measuring mix {len(search.trials) + 1}")
+            formats = layer_formats(choice)
+            with quantized(
+                model, {name: self._recipes[form] for name, form in formats.items() if form != _FULL}
+            ):
+                return probe.measure()
+
+        search = MixSearch(frontier, measure)
+        if self.limit == "loss":
+            best = search.within_loss(self.budget, trials=self.trials)
+        else:
+            unit, per = ("bytes", 1) if self.limit == "bytes" else ("bits in all", count)
+            best = search.within_size(math.floor(self.budget * per) - fixed, unit=unit)
+        chosen = layer_formats(frontier.choice(best.point))
+        if all(form == _FULL for form in chosen.values()):
+            raise InvalidInput(
+                "recipe.budget", "leaves every layer at 16 bits", allowed="a larger loss, or a smaller size"
+            )
+        self._explain(groups, chosen, always, table)
+        given.facts.update(self._facts(groups, chosen, table, search.trials, best))
+        given.facts["mix.bits_per_linear_weight"] = (
+            sum(self._bits(group, chosen[group.layers[0]]) for group in groups)
+            + self._full_bits * sum(model.get_submodule(name).weight.numel() for name in always)
+        ) / count
+        given.facts["mix.frontier_points"] = len(frontier)
+        given.facts["mix.search_seconds"] = time.perf_counter() - start
+        return chosen, heads
+
+    def _keeps(self, name: str) -> bool:
+        patterns = [pattern.strip() for pattern in self.keep.split(",") if pattern.strip()]
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+    @property
+    def _full_bits(self) -> float:
+        return FORMAT_OF[self.compute].bits
+
+    def _bits(self, group: Group, form: str) -> int:
+        """Return the bits of the group's weights in a format, group scales included."""
+        bits = self._full_bits if form == _FULL else self._recipes[form].scheme.weight.bits
+        return round(bits * group.parameters)
+
+    def _size(self, group: Group, form: str, table: Table) -> int:
+        if self.limit != "bytes":
+            return self._bits(group, form)
+        return self._bits(group, form) // 8 if form == _FULL else table[group.name][form].stored_bytes
+
+    def _kl(self, group: Group, form: str, table: Table) -> float:
+        return 0.0 if form == _FULL else table[group.name][form].kl
+
+    def _fixed_size(self, model: Any, groups: tuple[Group, ...], count: int) -> int:
+        """Return the size, in the unit of the limit, of what the search cannot change."""
+        variable = sum(group.parameters for group in groups)
+        if self.limit == "bytes":
+            return count_weights(model).total_bytes - round(variable * self._full_bits / 8)
+        return round(self._full_bits * (count - variable))
+
+    def _explain(
+        self, groups: tuple[Group, ...], chosen: dict[str, str], always: list[str], table: Table
+    ) -> None:
+        self._reasons.clear()
+        self._reasons.update(dict.fromkeys(always, f"kept at 16 bits: asked for by `{self.keep}`"))
+        for group in groups:
+            if chosen[group.layers[0]] == _FULL:
+                least = min((entry.kl for entry in table[group.name].values()), default=0.0)
+                reason = f"kept at 16 bits: sensitive, KL {least:.2g} where it alone is quantized"
+                self._reasons.update(dict.fromkeys(group.layers, reason))
+
+    def _facts(
+        self,
+        groups: tuple[Group, ...],
+        chosen: dict[str, str],
+        table: Table,
+        trials: tuple[Trial, ...],
+        best: Trial,
+    ) -> dict[str, Fact]:
+        facts: dict[str, Fact] = {
+            "mix.predicted_loss": best.predicted_loss,
+            "mix.measured_loss": best.measured.loss,
+            "mix.measured_loss_upper_95": best.measured.upper,
+            "mix.measured_kl": best.measured.kl,
+            "mix.points_tried": len(trials),
+            "mix.tried": "; ".join(
+                f"predicted {trial.predicted_loss:.3%}, measured {trial.measured.loss:.3%} "
+                f"(at most {trial.measured.upper:.3%}), size {trial.size}"
+                for trial in trials
+            ),
+        }
+        for form in (_FULL, *self._recipes):
+            names = [group.name for group in groups if chosen[group.layers[0]] == form]
+            facts[f"mix.layers.{form}"] = ", ".join(names)
+        entries = [(entry.kl, group, form) for group in groups for form, entry in table[group.name].items()]
+        parts: dict[str, float] = {}
+        for kl, group, form in entries:
+            key = f"sensitivity.all_of.{group.part}.{form}"
+            parts[key] = parts.get(key, 0.0) + kl
+        largest = sorted(entries, key=lambda entry: -entry[0])[:TOP_SENSITIVITIES]
+        facts.update(parts)
+        facts.update({f"sensitivity.{group.name}.{form}": kl for kl, group, form in largest})
+        return facts
