@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from planner.domain.job import (
+    ELSEWHERE_SECONDS,
     LEASE_SECONDS,
     MAX_ATTEMPTS,
+    MAX_RETURNS,
     Failure,
     FailureReason,
     Job,
@@ -20,6 +23,7 @@ from planner.domain.job import (
     can_lease,
     cancel,
     complete,
+    device_of,
     expire,
     fail,
     holds_lease,
@@ -127,6 +131,99 @@ def test_cancelling_ends_a_running_attempt_and_leaves_final_jobs_alone():
     assert cancel(done, now=later(9)) is done
 
 
+def tried(job: Job, worker: str, failure: Failure, *, device: str | None = None, **more: bool) -> Job:
+    leased = lease(job, worker=worker, token=len(job.attempts) + 1, now=NOW, device=device)
+    renewed = renew(leased, now=NOW, progress=None, message=None, **more)
+    return fail(renewed, failure=failure, now=NOW)
+
+
+SEGFAULT = Failure(reason=FailureReason.CRASHED, message="ended by SIGSEGV at 0x7f12", log_tail="boom")
+
+
+@pytest.mark.parametrize("reason", [FailureReason.WORKER_LOST, FailureReason.CRASHED, FailureReason.OOM_HOST])
+def test_a_job_that_ends_two_workers_alike_is_parked_with_its_evidence(reason: FailureReason):
+    first = Failure(reason=reason, message="killed at 0x7f01 after 12.5 s", log_tail="first")
+    second = Failure(reason=reason, message="killed at 0x7fff after 3 s", log_tail="second")
+    job = tried(tried(JOB, "a", first), "b", second)
+    assert job.state is JobState.PARKED
+    assert not job.state.is_final
+    assert job.parked_because is not None
+    for part in ("attempts 1 on a", "2 on b", reason.value, "killed at"):
+        assert part in job.parked_because
+    assert [attempt.failure for attempt in job.attempts] == [first, second]
+    assert not can_lease(job, frozenset({"cuda"}))
+
+
+def test_one_worker_that_fails_twice_says_nothing_about_the_job():
+    assert tried(tried(JOB, "a", SEGFAULT), "a", SEGFAULT).state is JobState.QUEUED
+
+
+def test_two_workers_that_fail_differently_say_nothing_about_the_job():
+    assert tried(tried(JOB, "a", SEGFAULT), "b", failed()).state is JobState.QUEUED
+    network = Failure(reason=FailureReason.NETWORK, message="no server")
+    assert tried(tried(JOB, "a", network), "b", network).state is JobState.QUEUED
+
+
+def test_a_worker_that_was_asked_to_end_says_nothing_about_the_job():
+    lost = Failure(reason=FailureReason.WORKER_LOST, message="silent")
+    assert tried(tried(JOB, "a", lost, draining=True), "b", lost).state is JobState.QUEUED
+    assert tried(tried(JOB, "a", lost), "b", lost, draining=True).state is JobState.QUEUED
+
+
+def test_the_last_attempt_can_park_a_job_too():
+    once_more = msgspec.structs.replace(JOB, max_attempts=2)
+    assert tried(tried(once_more, "a", SEGFAULT), "b", SEGFAULT).state is JobState.PARKED
+
+
+def test_a_released_job_keeps_its_attempts_and_starts_to_count_again():
+    parked = tried(tried(JOB, "a", SEGFAULT), "b", SEGFAULT)
+    job = release(parked)
+    assert (job.state, job.parked_because, job.attempts) == (JobState.QUEUED, None, parked.attempts)
+    assert can_lease(job, frozenset({"cuda"}), worker="b", now=NOW)
+    for worker in ("a", "a", "a"):
+        assert job.state is JobState.QUEUED
+        job = tried(job, worker, SEGFAULT)
+    assert job.state is JobState.FAILED
+    assert [attempt.number for attempt in job.attempts] == [1, 2, 3, 4, 5]
+    assert cancel(parked, now=NOW).state is JobState.CANCELLED
+
+
+def test_giving_a_job_back_uses_up_no_attempt_and_keeps_it_from_nobody():
+    returned = Failure(reason=FailureReason.GIVEN_BACK, message="the worker was asked to end")
+    job = JOB
+    for _ in range(MAX_RETURNS - 1):
+        job = tried(job, "a", returned)
+        assert can_lease(job, frozenset({"cuda"}), worker="a", now=NOW)
+    assert job.judged == ()
+    assert tried(job, "a", returned).state is JobState.FAILED, "but not for ever"
+
+
+def test_a_failed_job_is_kept_for_other_workers_for_a_while():
+    job = tried(JOB, "a", failed())
+    assert not can_lease(job, frozenset({"cuda"}), worker="a", now=later(ELSEWHERE_SECONDS - 1))
+    assert can_lease(job, frozenset({"cuda"}), worker="b", now=NOW)
+    assert can_lease(job, frozenset({"cuda"}), worker="a", now=later(ELSEWHERE_SECONDS))
+
+
+@pytest.mark.parametrize("reason", [FailureReason.OOM_DEVICE, FailureReason.KERNEL_UNSUPPORTED])
+def test_what_lies_in_the_kind_of_device_is_tried_on_another_kind_only(reason: FailureReason):
+    small, same, large = (frozenset({"cuda", f"device:{name}"}) for name in ("t4", "t4", "h200-sxm"))
+    leased = lease(JOB, worker="a", token=1, now=NOW, device=device_of(small))
+    assert fail(leased, failure=failed(reason), now=NOW, others=[same]).state is JobState.FAILED
+    assert fail(leased, failure=failed(reason), now=NOW).state is JobState.FAILED
+    job = fail(leased, failure=failed(reason), now=NOW, others=[same, large])
+    assert job.state is JobState.QUEUED
+    assert job.requirements == ("cuda", "!device:t4")
+    assert not can_lease(job, same)
+    assert can_lease(job, large)
+
+
+def test_the_kind_of_device_is_the_gpus_where_there_is_one():
+    assert device_of(frozenset({"device:cpu:amd-epyc", "device:h200-sxm", "device:h200"})) == "device:h200"
+    assert device_of(frozenset({"device:cpu:amd-epyc", "cpu"})) == "device:cpu:amd-epyc"
+    assert device_of(frozenset({"cuda"})) is None
+
+
 class JobMachine(RuleBasedStateMachine):
     """Workers that lease, report, die and come back late, against one job."""
 
@@ -146,7 +243,7 @@ class JobMachine(RuleBasedStateMachine):
     @precondition(lambda self: can_lease(self.job, frozenset()))
     def lease(self) -> None:
         self.tokens += 1
-        self.job = lease(self.job, worker=f"w{self.tokens}", token=self.tokens, now=self.now)
+        self.job = lease(self.job, worker=f"w{self.tokens % 3}", token=self.tokens, now=self.now)
 
     @rule(token=st.integers(0, 5), progress=st.none() | st.floats(0, 1))
     def heartbeat(self, token: int, progress: float | None) -> None:
