@@ -7,7 +7,7 @@ needs are NumPy columns; the records themselves are kept for the few candidates 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from threading import Lock
 from types import MappingProxyType
@@ -29,6 +29,7 @@ from planner.errors import InvalidInput, NotFound
 from planner.estimate.columns import Booleans, Columns, Floats, Integers, columns_of
 from planner.estimate.evidence import DeviceEvidence, gather_evidence
 from planner.estimate.priors import runtime_code
+from planner.estimate.siblings import run_key
 
 MAX_CACHED_TASKS: Final = 64
 """Loss columns kept for tasks that questions name; the oldest makes room."""
@@ -149,6 +150,8 @@ class Index:
         )
         proven: dict[str, set[str]] = {}
         for profile in (profile for own in self._profiles.values() for profile in own):
+            if profile.synthetic_weights:
+                continue  # made, not loaded from the variant's files
             proven.setdefault(profile.variant_id, set()).add(canonical(profile.runtime.name))
         loaders = [
             (frozenset(canonical(name) for name in v.runtimes), frozenset(proven.get(v.id, ())))
@@ -196,10 +199,30 @@ class Index:
         with self._lock:
             if device.id in self._evidence:
                 return self._evidence[device.id]
-        found = gather_evidence(profiles, device, self.rows)
+        found = gather_evidence(profiles, device, self.rows, self._siblings(profiles))
         with self._lock:
             self._evidence[device.id] = found
         return found
+
+    def _siblings(self, profiles: Iterable[Profile]) -> dict[str, tuple[int, ...]]:
+        """Return the other rows that run like the variants whose profiles were taken on synthetic weights."""
+        wanted = {p.variant_id for p in profiles if p.synthetic_weights and p.variant_id in self.rows}
+        if not wanted:
+            return {}
+        alike: dict[Hashable, list[int]] = {}
+        keys = [
+            run_key(model.architecture, variant)
+            for model, variant in zip(self.row_models, self.records, strict=True)
+        ]
+        for row, key in enumerate(keys):
+            if key is not None:
+                alike.setdefault(key, []).append(row)
+        return {
+            identity: tuple(
+                row for row in alike.get(keys[self.rows[identity]], ()) if row != self.rows[identity]
+            )
+            for identity in wanted
+        }
 
     def schemes_where(self, admitted: Sequence[bool]) -> Booleans:
         """Return by row whether its scheme is admitted, given for each of `schemes`."""

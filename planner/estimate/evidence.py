@@ -1,6 +1,7 @@
 """Evidence: profile points of one device type as columns, so that a question finds its own in one pass.
 
-Points whose profile carries a doubt are left out and only counted; nothing doubtful decides an answer.
+Points whose profile carries a doubt are left out and only counted; nothing doubtful decides an answer. A profile taken on
+synthetic weights speaks for its variant's siblings too, except where they have been measured themselves.
 """
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+from itertools import product
 from typing import Any, Final, Self
 
 import numpy as np
 
 from planner.domain.device import Device, DeviceKind
-from planner.domain.figure import Figure, Interval
+from planner.domain.figure import Basis, Figure, Interval
 from planner.domain.profile import Distribution, Profile, ProfilePoint
 from planner.domain.runtime import canonical
 from planner.domain.units import Unit
@@ -128,13 +130,26 @@ def _peak(point: ProfilePoint, profile: Profile, device: Device) -> float:
     return np.nan if peak is None else float(peak)
 
 
-def gather_evidence(profiles: Iterable[Profile], device: Device, rows: Mapping[str, int]) -> DeviceEvidence:
-    """Return the evidence of `profiles` measured on `device`; `rows` gives the row of each variant id."""
+def gather_evidence(
+    profiles: Iterable[Profile],
+    device: Device,
+    rows: Mapping[str, int],
+    siblings: Mapping[str, tuple[int, ...]] | None = None,
+) -> DeviceEvidence:
+    """Return the evidence of `profiles` measured on `device`; `rows` gives the row of each variant id.
+
+    `siblings` gives the rows that run like a variant (`planner.estimate.siblings`), for profiles on synthetic weights.
+    """
     known = tuple(sorted((p for p in profiles if p.variant_id in rows), key=lambda p: p.id))
     doubted: dict[int, int] = {}
     groups: dict[str, int] = {str(p.runtime): 0 for p in known}
     groups = {name: code for code, name in enumerate(sorted(groups))}
     engines = {name: code for code, name in enumerate(sorted({canonical(p.runtime.name) for p in known}))}
+    own = {
+        (rows[p.variant_id], canonical(p.runtime.name), p.runtime.mode)
+        for p in known
+        if not p.synthetic_weights and p.doubt is None and p.basis is Basis.MEASURED
+    }
     flat: list[list[float]] = []
     times: list[list[list[float]]] = []
     for index, profile in enumerate(known):
@@ -143,7 +158,12 @@ def gather_evidence(profiles: Iterable[Profile], device: Device, rows: Mapping[s
             doubted[row] = doubted.get(row, 0) + 1
             continue
         when = profile.measured_at.timestamp() if profile.measured_at else np.nan
-        for position, point in enumerate(profile.points):
+        engine = (canonical(profile.runtime.name), profile.runtime.mode)
+        spoken_for = [row]
+        if profile.synthetic_weights:
+            alike = (row, *(siblings or {}).get(profile.variant_id, ()))
+            spoken_for = [other for other in alike if (other, *engine) not in own]
+        for (position, point), row in product(enumerate(profile.points), spoken_for):
             load = point.workload
             flat.append([
                 row, index, position, groups[str(profile.runtime)], engines[canonical(profile.runtime.name)],

@@ -135,6 +135,7 @@ def peak_figure(peaks: Peaks, row: int, profiles: tuple[Profile, ...]) -> Figure
         else "recorded at another workload and shifted by the modelled difference in KV cache and activations",
         PEAK_SPREAD.source if peaks.exact[row] else None,
         "stale: measured more than a year before" if peaks.stale[row] else None,
+        "with synthetic weights" if profiles[int(peaks.profile[row])].synthetic_weights else None,
     ]
     value = float(peaks.value[row])
     interval = Interval(
