@@ -167,6 +167,8 @@ def test_pages_newest_first(registry, make, all_pages):
         ({"max_attempts": 0}, "job.max_attempts"),
         ({"requires": ("a b",)}, "job.requires"),
         ({"requires": tuple(f"c{n}" for n in range(17))}, "job.requires"),
+        ({"requires": ("vram>=24",)}, "job.requires: `24` has no unit"),
+        ({"requires": ("bandwidth>=1TB",)}, "job.requires"),
         ({"spec": {"a": {"b": [1, "x\0"]}}}, r"job.spec.a.b\[1\]"),
         ({"spec": {"a": float("nan")}}, "job.spec.a"),
         ({"spec": {"a": 2**64}}, "job"),

@@ -11,7 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 from sqlalchemy import delete
 
 from planner.domain.job import LEASE_SECONDS, Failure, FailureReason, Job, JobKind, JobState
-from planner.errors import LeaseLost
+from planner.errors import Conflict, LeaseLost
 from planner.registry import Registry, jobs
 from planner.registry.tables import Jobs
 
@@ -49,11 +49,11 @@ class LeaseMachine(RuleBasedStateMachine):
     def wait(self, seconds):
         self.now += timedelta(seconds=seconds)
 
-    @rule(target=leases, cuda=st.booleans())
-    def lease(self, cuda):
+    @rule(target=leases, cuda=st.booleans(), worker=st.sampled_from(["a", "b"]))
+    def lease(self, cuda, worker):
         capabilities = frozenset({"cuda"}) if cuda else frozenset()
         with self.registry.write() as tx:
-            lease = jobs.lease(tx, worker="w", capabilities=capabilities, now=self.now)
+            lease = jobs.lease(tx, worker=worker, capabilities=capabilities, now=self.now)
             self._drop_expired(tx)
         if lease is None:
             return ("", 0)
@@ -101,6 +101,18 @@ class LeaseMachine(RuleBasedStateMachine):
                 )
 
     @rule(lease=leases)
+    def release(self, lease):
+        if lease[0]:
+            with self.registry.write() as tx:
+                parked = jobs.get(tx, lease[0]).state is JobState.PARKED
+                try:
+                    assert jobs.release(tx, lease[0]).state is JobState.QUEUED
+                except Conflict:
+                    assert not parked
+                else:
+                    assert parked
+
+    @rule(lease=leases)
     def cancel(self, lease):
         if lease[0]:
             with self.registry.write() as tx:
@@ -112,7 +124,7 @@ class LeaseMachine(RuleBasedStateMachine):
     def what_is_stored_is_consistent(self):
         with self.registry.read() as tx:
             for job in jobs.page(tx, limit=200).items:
-                assert len(job.attempts) <= job.max_attempts
+                assert len(job.judged) <= job.max_attempts
                 tokens = [attempt.token for attempt in job.attempts]
                 assert tokens == sorted(set(tokens))
                 assert (job.state is JobState.LEASED) == (job.id in self.holder)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
+from planner.domain.job import JobState
+from planner.domain.job_log import LogChunk
 from planner.errors import Conflict, InvalidInput, Unavailable
-from planner.registry import migrate, open_registry
+from planner.registry import jobs, migrate, open_registry
 from planner.registry.engine import Engines, connect
 from planner.registry.tables import Base
 
@@ -54,6 +57,52 @@ def test_downgrade_and_upgrade_again(engine: Engines) -> None:
     assert _tables(engine) <= {"alembic_version"}
     migrate.upgrade(engine)
     migrate.check(engine)
+
+
+_JOB_OF_0001 = (
+    '{"id":"old","kind":"build","spec":{"recipe":{"recipe":"bf16"}},"state":"leased","requires":["cc:9.0","cuda"],'
+    '"attempts":[{"number":1,"worker":"w","token":7,"started_at":"2026-01-02T03:04:05Z"}],"max_attempts":3,'
+    '"lease_expires_at":"2026-01-02T03:05:05Z","result":null,"created_at":"2026-01-02T03:04:00Z"}'
+)
+
+
+def test_jobs_of_the_first_schema_go_on_in_the_second_and_back(engine: Engines, empty_url: str) -> None:
+    from alembic import command
+
+    with engine.writer.begin() as connection:
+        command.upgrade(migrate._config(connection), "0001")
+        connection.execute(
+            text(
+                "INSERT INTO jobs (id, kind, state, requires_key, lease_expires_at, document) "
+                "VALUES ('old', 'build', 'leased', :key, :expires, :document)"
+            ),
+            {
+                "key": '["cc:9.0","cuda"]',
+                "expires": datetime(2026, 1, 2, 3, 5, 5, tzinfo=UTC),
+                "document": _JOB_OF_0001,
+            },
+        )
+    now = datetime(2026, 1, 2, 4, tzinfo=UTC)
+    able = frozenset({"cuda", "cc:9.0"})
+    with open_registry(empty_url) as registry, registry.write() as tx:
+        lease = jobs.lease(tx, worker="w2", capabilities=able, now=now)
+        assert lease is not None
+        assert [attempt.worker for attempt in lease.job.attempts] == ["w", "w2"]
+        assert lease.job.attempts[0].failure is not None
+        chunk = LogChunk(start=0, end=6, text="words\n")
+        jobs.heartbeat(tx, "old", token=lease.token, log=chunk, now=now)
+        later = now + timedelta(hours=1)
+        assert jobs.lease(tx, worker="w3", capabilities=able, now=later) is None
+        assert jobs.get(tx, "old").state is JobState.PARKED
+    migrate.check(engine)
+    migrate.downgrade(engine, "0001")
+    with engine.writer.begin() as connection:
+        state, document = connection.execute(text("SELECT state, document FROM jobs")).one()
+    assert state == "failed"
+    assert '"state":"failed"' in document
+    migrate.upgrade(engine)
+    with open_registry(empty_url) as registry, registry.read() as tx:
+        assert jobs.get(tx, "old").state is JobState.FAILED
 
 
 def test_head_is_the_newest_script(engine: Engines) -> None:
