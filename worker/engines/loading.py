@@ -160,12 +160,14 @@ def load_model(
     device: torch.device,
     dtype: ComputeType | None = None,
     torchao_config: Any | None = None,
+    quantization_config: Any | None = None,
     left_alone: tuple[str, ...] = (),
 ) -> Any:
     """Return the causal language model in `directory` on `device`, in evaluation mode.
 
     `dtype` None keeps the stored one; `torchao_config` quantizes while loading, except the layers named in `left_alone`
-    (none named is transformers' own choice: the output head). Raises InvalidFile when the files lack a weight, hold one of
+    (none named is transformers' own choice: the output head), and so does `quantization_config`, an object of
+    transformers that names its own exceptions. Raises InvalidFile when the files lack a weight, hold one of
     the wrong shape, or cannot be understood, JobFailed when the machine lacks a library their format needs; errors of
     memory and kernels pass through.
     """
@@ -179,11 +181,13 @@ def load_model(
         "dtype": "auto" if dtype is None else getattr(torch, dtype),
         **load_options(directory, config),
     }
+    if quantization_config is not None:
+        options["quantization_config"] = quantization_config
     if torchao_config is not None:
         options["quantization_config"] = TorchAoConfig(
             torchao_config, modules_to_not_convert=list(left_alone) or None
         )
-    if device.type != "cpu":
+    if device.type != "cpu" or quantization_config is not None:
         options["device_map"] = {"": str(device)}
     with _loading_report() as lines:
         try:

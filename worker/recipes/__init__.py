@@ -9,6 +9,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from planner.errors import InvalidInput, NotFound
+from worker.recipes.autoround import Autoround
 from worker.recipes.bf16 import Bf16
 from worker.recipes.fp32 import Fp32
 from worker.recipes.fp8_dynamic import Fp8Dynamic
@@ -21,6 +22,7 @@ from worker.recipes.int8_static import Int8Static
 from worker.recipes.int8_weight_only import Int8WeightOnly
 from worker.recipes.intx_weight_only import IntxWeightOnly
 from worker.recipes.kv_cache import KvCache
+from worker.recipes.nf4 import Nf4
 from worker.recipes.recipe import (
     Ingredients,
     Recipe,
@@ -45,6 +47,8 @@ AnyRecipe = (
     | Fp8WeightOnly
     | Fp8Dynamic
     | Fp8Static
+    | Nf4
+    | Autoround
 )  # fmt: skip
 """Every registered recipe, told apart by its tag in the field `recipe`."""
 

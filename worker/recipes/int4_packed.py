@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from worker.engines.formats.quantized_linear import QuantizedLinear
 
-_GROUPS = (32, 64, 128)
+GROUPS = (32, 64, 128)
 FORMATS = {2: NumberFormat.INT2, 3: NumberFormat.INT3, 4: NumberFormat.INT4}
 
 
@@ -34,11 +34,11 @@ class Int4Packed(StoredRecipe, frozen=True, kw_only=True, tag="int4_packed"):
     def __post_init__(self) -> None:
         if self.bits not in FORMATS:
             raise InvalidInput("recipe.bits", f"{self.bits} is not allowed", allowed="2, 3, 4")
-        if self.group_size not in _GROUPS:
+        if self.group_size not in GROUPS:
             raise InvalidInput(
                 "recipe.group_size",
                 f"{self.group_size} is not allowed",
-                allowed=", ".join(map(str, _GROUPS)),
+                allowed=", ".join(map(str, GROUPS)),
             )
 
     @property

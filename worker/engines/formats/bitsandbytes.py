@@ -10,7 +10,10 @@ from worker.engines.libraries import require_library
 
 
 def load_options(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return no further arguments. Raises JobFailed(kernel_unsupported) without bitsandbytes."""
+    """Return the CPU as the place, since transformers would else take the first GPU; a device asked for overrides it.
+
+    Raises JobFailed(kernel_unsupported) without bitsandbytes.
+    """
     del directory, config
     require_library("bitsandbytes", extra="nf4")
-    return {}
+    return {"device_map": {"": "cpu"}}

@@ -188,8 +188,8 @@ def replace_layers(model: nn.Module, replacement: Callable[[str, nn.Linear], nn.
 
 
 def check_finite_scales(layer: QuantizedLinear, name: str) -> None:
-    """Raise InvalidFile when a scale of `layer` is not a positive finite number: its product would be garbage."""
+    """Raise InvalidFile when a scale of `layer` is zero or not finite: its product would be garbage. Some writers use negative ones."""
     for key in ("weight_scale", "input_scale"):
         scale = getattr(layer, key, None)
-        if scale is not None and not bool((torch.isfinite(scale) & (scale > 0)).all()):
-            raise InvalidFile("*.safetensors", f"{name}.{key}", "is not a positive finite number everywhere")
+        if scale is not None and not bool((torch.isfinite(scale) & (scale != 0)).all()):
+            raise InvalidFile("*.safetensors", f"{name}.{key}", "is zero or not finite somewhere")
