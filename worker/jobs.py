@@ -17,6 +17,7 @@ from planner.domain.profile import Environment, Profile
 from planner.domain.scheme import Scheme
 from planner.domain.variant import Artifact, Provenance
 from planner.errors import InvalidInput, PlannerError
+from worker.engines.endpoint import Endpoint
 from worker.evaluate.evaluation import DEFAULT_WINDOW
 from worker.measure.profile import Conditions
 from worker.measure.weights import Weights
@@ -51,10 +52,12 @@ class BuildSpec(
 class MeasureSpec(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="measure", tag_field="kind"
 ):
-    """Measure latency and memory of `variant`."""
+    """Measure latency and memory of `variant`, in a process of ours or on a server that serves it."""
 
     variant: Source
     conditions: Conditions = Conditions()
+    endpoint: Endpoint | None = None
+    """The server; only in job files run by hand, so that nobody else can make a worker call an address."""
     timeout_seconds: float = DEFAULT_TIMEOUT
 
 

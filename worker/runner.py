@@ -171,12 +171,17 @@ class Runner:
         )
 
     def _measure(self, spec: MeasureSpec, out: Path, report: Report) -> MeasureResult:
+        if spec.endpoint is not None and not self._resolver.allow_paths:
+            raise InvalidInput(
+                "endpoint", "names an address to call", allowed="servers in job files that are run by hand"
+            )
         variant = self._resolver.locate(spec.variant, part(report, 0.0, 0.2), field="variant")
         measured = self._child(
             measure_task,
             variant.directory,
             variant.variant_id,
             spec.conditions,
+            spec.endpoint,
             device=spec.conditions.device,
             out=out,
             report=part(report, 0.2, 1.0),

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from planner.domain.evaluation import Evaluation
 from planner.domain.profile import Environment
+from worker.engines.endpoint import Endpoint
 from worker.engines.loading import resolve_device, set_threads
 from worker.evaluate.dataset import Dataset
 from worker.evaluate.evaluation import evaluate
 from worker.jobs import BuildSpec, EvaluateSpec
 from worker.measure.environment import capture
 from worker.measure.profile import Conditions, Measured, measure
+from worker.measure.serving import measure_continuous, measure_server
 from worker.progress import Report
 from worker.recipes.build import Construction, Reload, construct, verify
 from worker.sources import Located
@@ -40,8 +42,19 @@ def verify_task(out: Path, expected: Path, spec: BuildSpec, *, report: Report) -
     return verify(out, expected, spec.recipe, device=spec.device, report=report)
 
 
-def measure_task(directory: Path, variant_id: str, conditions: Conditions, *, report: Report) -> Measured:
-    """Measure a variant."""
+def measure_task(
+    directory: Path,
+    variant_id: str,
+    conditions: Conditions,
+    endpoint: Endpoint | None,
+    *,
+    report: Report,
+) -> Measured:
+    """Measure a variant: in batches, under continuous batching, or on a server."""
+    if endpoint is not None:
+        return measure_server(endpoint, directory, variant_id, conditions, report=report)
+    if conditions.batching == "continuous":
+        return measure_continuous(directory, variant_id, conditions, report=report)
     return measure(directory, variant_id, conditions, report=report)
 
 

@@ -14,7 +14,7 @@ from planner.errors import InvalidInput
 from worker.commands.options import cache_folder
 from worker.commands.show import print_json, progress_bar, show_result, show_submitted
 from worker.failure import JobStopped
-from worker.jobs import Spec
+from worker.jobs import Result, Spec
 from worker.runner import Runner
 from worker.server import ServerFiles
 from worker.sources import Resolver
@@ -29,8 +29,8 @@ def execute(
     server: str | None,
     hand_in: bool,
     as_json: bool,
-) -> None:
-    """Run the job, print its result, and hand it in when asked. Without `out` the files are not kept.
+) -> Result:
+    """Run the job, print its result, hand it in when asked, and return it. Without `out` the files are not kept.
 
     Raises InvalidInput when it is to be handed in and no server is named, JobFailed when the job fails.
     """
@@ -55,6 +55,7 @@ def execute(
         else:
             show_result(result)
             show_submitted(submitted)
+        return result
 
 
 @contextmanager

@@ -68,11 +68,11 @@ class Engine(Protocol):
         ...
 
 
-class ModelEngine(Engine, Protocol):
-    """An engine whose model is in this process, so that its memory can be told apart.
+class HoldsModel(Protocol):
+    """Something whose model is in this process, so that its memory can be told apart.
 
-    One that also has a `cache` property (the KV cache object of its latest `generate`) is asked for it, and one that has
-    a `compile_seconds` property (float, None when nothing was compiled) for that; both may be missing.
+    One that also has a `cache` property (the KV cache object of its latest work) is asked for it, and one that has a
+    `compile_seconds` property (float, None when nothing was compiled) for that; both may be missing.
     """
 
     @property
@@ -84,3 +84,7 @@ class ModelEngine(Engine, Protocol):
     def attention(self) -> str:
         """The attention implementation in use."""
         ...
+
+
+class ModelEngine(Engine, HoldsModel, Protocol):
+    """An engine of batches whose model is in this process."""

@@ -138,14 +138,19 @@ def graph_pools(segments: Iterable[Mapping[str, Any]], index: int) -> tuple[int,
 
 
 def cache_bytes(cache: Any) -> int | None:
-    """Return the exact bytes of the tensors in a KV cache object, None when it holds none. Shared storage counts once."""
+    """Return the exact bytes of the tensors in a KV cache object, None when it holds none."""
+    return storage_bytes(_tensors(cache, _MAX_DEPTH)) or None
+
+
+def storage_bytes(tensors: Iterable[torch.Tensor]) -> int:
+    """Return the bytes of the storage behind the tensors, which may be wrappers; what is shared counts once."""
     seen: dict[tuple[str, int], int] = {}
-    for tensor in _tensors(cache, _MAX_DEPTH):
+    for tensor in tensors:
         for inner in inner_tensors(tensor):
             storage = inner.untyped_storage()
             if storage.nbytes():
                 seen[str(inner.device), storage.data_ptr()] = storage.nbytes()
-    return sum(seen.values()) or None
+    return sum(seen.values())
 
 
 def _tensors(item: Any, depth: int) -> Generator[torch.Tensor]:

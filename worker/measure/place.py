@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import msgspec
 
@@ -14,7 +14,7 @@ from planner.domain.figure import Basis
 from planner.domain.job import FailureReason
 from planner.domain.profile import Fact, Profile
 from planner.domain.runtime import Runtime
-from worker.engines import ModelEngine
+from worker.engines import HoldsModel
 from worker.engines.loading import import_libraries, resolve_device, run_toy_model, set_threads
 from worker.failure import JobFailed
 from worker.identity import content_id
@@ -23,20 +23,26 @@ from worker.measure.contention import Watch
 from worker.measure.device import identify
 from worker.measure.environment import capture
 from worker.measure.memory import PeakMemory, release_free_memory, resident_bytes
-from worker.measure.memory_terms import Baseline
+from worker.measure.memory_terms import Baseline, storage_bytes
 from worker.measure.session import Session
-from worker.measure.weights import Weights, count_weights
+from worker.measure.weights import STORED_WEIGHTS, Weights, count_weights
 
 if TYPE_CHECKING:
     import torch
 
 
+E = TypeVar("E", bound=HoldsModel)
+
+
 @dataclass(frozen=True)
-class Loaded:
+class Loaded(Generic[E]):
     """A loaded engine, what its weights weigh, and what loading took."""
 
-    engine: ModelEngine
+    engine: E
     weights: Weights
+    """As its files hold them."""
+    held_bytes: int
+    """As they are held in memory: a format that is widened while loading takes more."""
     seconds: float
     facts: dict[str, Fact]
 
@@ -71,7 +77,7 @@ class Place:
             baseline=Baseline(resident=resident_bytes(), idle=None if began_before else idle),
         )
 
-    def load(self, load: Callable[[], ModelEngine]) -> Loaded:
+    def load(self, load: Callable[[], E]) -> Loaded[E]:
         """Return what `load` loads, timed and watched."""
         start = time.perf_counter()
         with PeakMemory(self.device, resident_baseline=self.baseline.resident) as peak:
@@ -86,7 +92,17 @@ class Place:
         }
         if self.device.type == "cuda":
             facts["device_memory_from"] = self._memory_source()
-        return Loaded(engine=engine, weights=count_weights(engine.model), seconds=seconds, facts=facts)
+        weights = count_weights(engine.model)
+        widened = hasattr(engine.model, STORED_WEIGHTS)
+        return Loaded(
+            engine=engine,
+            weights=weights,
+            held_bytes=storage_bytes([*engine.model.parameters(), *engine.model.buffers()])
+            if widened
+            else weights.total_bytes,
+            seconds=seconds,
+            facts=facts,
+        )
 
     def profile(
         self,

@@ -34,6 +34,8 @@ DEFAULT_WORKLOADS: Final = (
     Workload(input_tokens=128, output_tokens=64, concurrency=4),
 )
 
+MAX_SPREAD: Final = 0.9
+
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to measure. `tainted` says what becomes of a disturbed measurement: kept with its doubt, or refused."""
@@ -41,6 +43,11 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     workloads: tuple[Workload, ...] = DEFAULT_WORKLOADS
     device: str = "auto"
     mode: Mode = Mode.EAGER
+    batching: Literal["static", "continuous"] = "static"
+    """All requests of a point in one batch, or requests that come and go in a closed loop."""
+    length_spread: float | None = None
+    """How far the lengths of requests in a closed loop lie from the point's, as a share. None is half for continuous
+    batching, whose point is unequal requests, and none for a server, so that a point is what it says."""
     threads: int | None = None
     """Threads of CPU work; None leaves torch's choice."""
     repetition: Repetition = Repetition()
@@ -55,6 +62,10 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise InvalidInput("workloads", f"are {len(self.workloads)}", allowed="1 to 1000")
         if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
             raise InvalidInput("threads", f"{self.threads} is out of range", allowed=f"1 to {MAX_THREADS}")
+        if self.length_spread is not None and not 0 <= self.length_spread <= MAX_SPREAD:
+            raise InvalidInput(
+                "length_spread", f"{self.length_spread} is out of range", allowed=f"0 to {MAX_SPREAD}"
+            )
         for name in ("point_limit_seconds", "total_limit_seconds"):
             value = getattr(self, name)
             if value is not None and not 0 < value <= MAX_SECONDS:
@@ -107,7 +118,7 @@ def measure_engine(
         engine=engine,
         repetition=conditions.repetition,
         device=place.device,
-        weights_bytes=weights.total_bytes,
+        weights_bytes=loaded.held_bytes,
         baseline=place.baseline,
         watch=place.watch,
     )

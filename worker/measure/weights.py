@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -46,8 +46,15 @@ def is_quantized(tensor: torch.Tensor) -> bool:
     return hasattr(tensor, "__tensor_flatten__")
 
 
+STORED_WEIGHTS: Final = "stored_weights"
+"""Attribute of a model that was widened while it was loaded: what its file holds, which is what it really weighs."""
+
+
 def count_weights(model: Any) -> Weights:
     """Count parameters and persistent buffers of a torch module, and what quantized weights keep beside themselves."""
+    stored: Weights | None = getattr(model, STORED_WEIGHTS, None)
+    if stored is not None:
+        return stored
     seen: set[tuple[str, int, int]] = set()
     formats: Counter[str] = Counter()
     parameters = 0
