@@ -27,6 +27,7 @@ VERBS: Final = {
         "worker.commands.demo:command", "Build, measure and evaluate variants of the reference model"
     ),
     "train-reference": Verb("worker.reference.command:train_command", "Train the reference model"),
+    "freeze-tasks": Verb("worker.reference.command:tasks_command", "Freeze the reference tasks"),
     "freeze-evaluation": Verb(
         "worker.reference.command:freeze_command", "Freeze the reference evaluation text"
     ),

@@ -18,13 +18,14 @@ from planner.domain.scheme import Scheme
 from planner.domain.variant import Artifact, Provenance
 from planner.errors import InvalidInput, PlannerError
 from worker.engines.endpoint import Endpoint
-from worker.evaluate.evaluation import DEFAULT_WINDOW
+from worker.evaluate.comparison import NOISE_ITEMS, Certify
+from worker.evaluate.evaluation import DEFAULT_WINDOW, Refused
 from worker.measure.profile import Conditions
 from worker.measure.weights import Weights
 from worker.recipes import AnyRecipe
 from worker.recipes.build import Reload
 from worker.recipes.coverage import Coverage
-from worker.sources import DatasetSource, ReferenceSource, Source, StandardLibrarySource
+from worker.sources import DatasetSource, PathSource, Source, StandardLibrarySource, TaskSource
 
 DEFAULT_TIMEOUT = 6 * 3600.0
 
@@ -64,13 +65,22 @@ class MeasureSpec(
 class EvaluateSpec(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="evaluate", tag_field="kind"
 ):
-    """Evaluate what `variant` loses against `baseline` on a data set."""
+    """Evaluate what `variant` loses against `baseline` on text and on tasks."""
 
     variant: Source
     baseline: Source
-    dataset: DatasetSource = ReferenceSource()
+    dataset: DatasetSource | None = None
+    """Text to measure perplexity on; None is none where tasks are given, and the reference text where none are."""
+    tasks: tuple[TaskSource, ...] = ()
+    """Task files, of multiple choice or generation."""
+    lm_eval: tuple[PathSource, ...] = ()
+    """Task files of lm-eval, which can run code: only in job files run by hand."""
     limit: int | None = None
-    """How many documents of the data set to use, from its beginning."""
+    """How many documents of the data set, and items of each task, to use, from its beginning."""
+    certify: Certify | None = None
+    """Stop as soon as it is known whether the loss is within a limit; None uses every item."""
+    noise_items: int = NOISE_ITEMS
+    """On how many items the baseline is run against itself; 0 leaves the noise floor unknown."""
     window: int = DEFAULT_WINDOW
     device: str = "auto"
     threads: int | None = None
@@ -109,9 +119,17 @@ class MeasureResult(msgspec.Struct, frozen=True, kw_only=True, tag="measure", ta
 
 
 class EvaluateResult(msgspec.Struct, frozen=True, kw_only=True, tag="evaluate", tag_field="kind"):
-    """An evaluation."""
+    """Evaluations of one variant: the first, and those of further tasks and metrics."""
 
     evaluation: Evaluation
+    others: tuple[Evaluation, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    """Tasks that gave no evaluation, and why."""
+
+    @property
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        """All of them."""
+        return (self.evaluation, *self.others)
 
 
 Result = BuildResult | MeasureResult | EvaluateResult

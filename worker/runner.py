@@ -33,8 +33,8 @@ from worker.measure.environment import versions
 from worker.progress import Report, ignore, part
 from worker.recipes import AnyRecipe, recipe_digest, recipe_name, recipe_settings
 from worker.recipes.build import Construction, Reload, build_variant
-from worker.sources import Resolver
-from worker.tasks import construct_task, evaluate_task, measure_task, verify_task
+from worker.sources import ReferenceSource, Resolver
+from worker.tasks import Material, construct_task, evaluate_task, measure_task, verify_task
 
 RESULT_FILE: Final = "result.json"
 FAILURE_FILE: Final = "failure.json"
@@ -192,19 +192,27 @@ class Runner:
     def _evaluate(self, spec: EvaluateSpec, out: Path, report: Report) -> EvaluateResult:
         variant = self._resolver.locate(spec.variant, part(report, 0.0, 0.1), field="variant")
         baseline = self._resolver.locate(spec.baseline, part(report, 0.1, 0.2), field="baseline")
-        read = self._resolver.dataset(spec.dataset)
-        evaluation = self._child(
+        dataset = spec.dataset or (None if spec.tasks or spec.lm_eval else ReferenceSource())
+        read = None if dataset is None else self._resolver.dataset(dataset)
+        tasks = tuple(
+            self._resolver.task(source, field=f"tasks[{index}]") for index, source in enumerate(spec.tasks)
+        )
+        harness = tuple(
+            self._resolver.task_folder(source, field=f"lm_eval[{index}]")
+            for index, source in enumerate(spec.lm_eval)
+        )
+        evaluations, refused = self._child(
             evaluate_task,
             variant,
             baseline,
-            read,
+            Material(text=read, tasks=tasks, harness_tasks=harness),
             spec,
             device=spec.device,
             out=out,
             report=part(report, 0.2, 1.0),
             timeout=spec.timeout_seconds,
         )
-        return EvaluateResult(evaluation=evaluation)
+        return EvaluateResult(evaluation=evaluations[0], others=evaluations[1:], refused=refused)
 
     def _child(
         self,

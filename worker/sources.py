@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from planner.domain.variant import Variant, manifest_digest
 from planner.errors import InvalidInput
 from worker.evaluate.dataset import Dataset, read_dataset, reference_dataset, standard_library
+from worker.evaluate.task_file import Task, read_task
 from worker.progress import Report
 
 
@@ -62,8 +63,17 @@ class BlobSource(
     name: str | None = None
 
 
+class ReferenceTask(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="reference", tag_field="from"
+):
+    """A task that ships with the worker, made for the reference model."""
+
+    task: Literal["next-line", "finish-line"]
+
+
 Source = PathSource | RegistrySource | ReferenceSource
 DatasetSource = PathSource | BlobSource | ReferenceSource | StandardLibrarySource
+TaskSource = PathSource | BlobSource | ReferenceTask
 
 
 class Files(Protocol):
@@ -133,11 +143,32 @@ class Resolver:
                     raise InvalidInput(
                         f"{field}.format", f"`{source.format}` is unknown", allowed="jsonl, txt"
                     )
-                path = self.cache / "datasets" / f"{source.sha256}.{source.format}"
-                if not path.exists():
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    self._server(field).fetch_blob(source.sha256, path)
-                return _FromFile(path, source.name or f"dataset-{source.sha256[:12]}")
+                return _FromFile(self._blob(source, field), source.name or f"dataset-{source.sha256[:12]}")
+
+    def task(self, source: TaskSource, *, field: str = "tasks") -> Callable[[int | None], Task]:
+        """Return a function that reads the task of `source`, up to a number of items; a stored one is fetched now."""
+        match source:
+            case ReferenceTask():
+                from worker.reference.tasks import task_path
+
+                return _TaskFile(task_path(source.task))
+            case PathSource():
+                return _TaskFile(self._path(source, field))
+            case BlobSource():
+                if source.format != "jsonl":
+                    raise InvalidInput(f"{field}.format", f"`{source.format}` is unknown", allowed="jsonl")
+                return _TaskFile(self._blob(source, field))
+
+    def task_folder(self, source: PathSource, *, field: str) -> Path:
+        """Return the path of a task file that can run code, which a job from a server may not name."""
+        return self._path(source, field)
+
+    def _blob(self, source: BlobSource, field: str) -> Path:
+        path = self.cache / "datasets" / f"{source.sha256}.{source.format}"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._server(field).fetch_blob(source.sha256, path)
+        return path
 
     def _path(self, source: PathSource, field: str) -> Path:
         if not self.allow_paths:
@@ -164,6 +195,16 @@ class _FromFile:
 
     def __call__(self) -> Dataset:
         return read_dataset(self.path, name=self.name)
+
+
+@dataclass(frozen=True)
+class _TaskFile:
+    """Reads a task."""
+
+    path: Path
+
+    def __call__(self, limit: int | None) -> Task:
+        return read_task(self.path, limit=limit)
 
 
 def directory_digest(directory: Path) -> str:

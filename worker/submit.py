@@ -24,6 +24,8 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     id: str
     created: bool
+    others: tuple[str, ...] = ()
+    """Ids of further evaluations of the same result."""
     left_out: str | None = None
     """Why it could not be registered; then the server does not hold it."""
 
@@ -99,8 +101,13 @@ def submit(service: Recording, folder: Path, result: Result, *, report: Report =
             done = service.submit_profile(result.profile)
             return Submitted(kind="profile", id=done.id, created=done.created)
         case EvaluateResult():
-            done = service.submit_evaluation(result.evaluation)
-            return Submitted(kind="evaluation", id=done.id, created=done.created)
+            stored = [service.submit_evaluation(evaluation) for evaluation in result.evaluations]
+            return Submitted(
+                kind="evaluation",
+                id=stored[0].id,
+                created=any(each.created for each in stored),
+                others=tuple(each.id for each in stored[1:]),
+            )
 
 
 def _submit_build(service: Recording, folder: Path, result: BuildResult, report: Report) -> Submitted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from planner.domain.evaluation import Evaluation
@@ -10,7 +11,8 @@ from planner.domain.profile import Environment
 from worker.engines.endpoint import Endpoint
 from worker.engines.loading import resolve_device, set_threads
 from worker.evaluate.dataset import Dataset
-from worker.evaluate.evaluation import evaluate
+from worker.evaluate.evaluation import Refused, Settings, evaluate_all
+from worker.evaluate.task_file import Task
 from worker.jobs import BuildSpec, EvaluateSpec
 from worker.measure.environment import capture
 from worker.measure.profile import Conditions, Measured, measure
@@ -58,24 +60,40 @@ def measure_task(
     return measure(directory, variant_id, conditions, report=report)
 
 
+@dataclass(frozen=True)
+class Material:
+    """What an evaluation reads, found by the parent and read by the child: text, task files, task files of lm-eval."""
+
+    text: Callable[[], Dataset] | None
+    tasks: tuple[Callable[[int | None], Task], ...] = ()
+    harness_tasks: tuple[Path, ...] = ()
+
+
 def evaluate_task(
     variant: Located,
     baseline: Located,
-    read: Callable[[], Dataset],
+    material: Material,
     spec: EvaluateSpec,
     *,
     report: Report,
-) -> Evaluation:
-    """Evaluate a variant."""
-    return evaluate(
+) -> tuple[tuple[Evaluation, ...], tuple[Refused, ...]]:
+    """Evaluate a variant on text and tasks."""
+    return evaluate_all(
         variant.directory,
         variant.variant_id,
         baseline.directory,
         baseline.variant_id,
-        read().first(spec.limit),
-        window=spec.window,
-        device=spec.device,
-        threads=spec.threads,
-        together=spec.together,
+        dataset=None if material.text is None else material.text().first(spec.limit),
+        tasks=[read(spec.limit) for read in material.tasks],
+        harness_tasks=material.harness_tasks,
+        limit=spec.limit,
+        settings=Settings(
+            window=spec.window,
+            device=spec.device,
+            threads=spec.threads,
+            together=spec.together,
+            certify=spec.certify,
+            noise_items=spec.noise_items,
+        ),
         report=report,
     )

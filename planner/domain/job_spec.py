@@ -15,6 +15,12 @@ from planner.errors import InvalidInput
 _MODEL_SOURCES: Final = {"registry": "variant", "reference": None}
 """Where model files of a queued job come from, and the text each source needs."""
 _DATASET_SOURCES: Final = {"blob": "sha256", "reference": None}
+_TASK_SOURCES: Final = {"blob": "sha256", "reference": "task"}
+_TEXTS: Final = {
+    "sha256": "the sha256 of a stored file",
+    "variant": "id, name or alias",
+    "task": "the name of a task that ships with the worker",
+}
 _REQUIRED: Final = {
     JobKind.BUILD: ("base", "recipe"),
     JobKind.MEASURE: ("variant",),
@@ -32,6 +38,7 @@ _OPTIONAL: Final = {
         "together",
         "tasks",
         "certify",
+        "noise_items",
     ),
 }
 _ALWAYS: Final = ("kind", "timeout_seconds")
@@ -55,6 +62,11 @@ def check_spec(kind: JobKind, spec: Mapping[str, Any]) -> None:
             _check_source(spec, field, _MODEL_SOURCES)
     if "dataset" in spec:
         _check_source(spec, "dataset", _DATASET_SOURCES)
+    tasks = spec.get("tasks", [])
+    if not isinstance(tasks, list):
+        raise InvalidInput("spec.tasks", f"{_shown(tasks)} is no list", allowed="a list of sources")
+    for index, task in enumerate(cast("list[Any]", tasks)):
+        _check_source({f"tasks[{index}]": task}, f"tasks[{index}]", _TASK_SOURCES)
 
 
 def _check_source(spec: Mapping[str, Any], field: str, sources: Mapping[str, str | None]) -> None:
@@ -75,7 +87,7 @@ def _check_source(spec: Mapping[str, Any], field: str, sources: Mapping[str, str
             source,
             needed,
             place,
-            "the sha256 of a stored file" if needed == "sha256" else "id, name or alias",
+            _TEXTS[needed],
         )
 
 

@@ -16,7 +16,7 @@ from worker.jobs import (
     spec_of,
 )
 from worker.recipes.intx_weight_only import IntxWeightOnly
-from worker.sources import ReferenceSource, RegistrySource
+from worker.sources import RegistrySource
 
 pytestmark = pytest.mark.worker
 
@@ -41,7 +41,7 @@ def test_specifications_are_read_by_kind():
     assert isinstance(measure, MeasureSpec)
     assert measure.variant == RegistrySource(variant="prod")
     assert isinstance(evaluate, EvaluateSpec)
-    assert evaluate.dataset == ReferenceSource()
+    assert evaluate.dataset is None
 
 
 @pytest.mark.parametrize("document", [BUILD, MEASURE, EVALUATE])

@@ -80,6 +80,20 @@ def score(base: torch.Tensor, other: torch.Tensor, targets: npt.NDArray[np.int64
     )
 
 
+def negative_log_likelihood(logits: torch.Tensor, targets: npt.NDArray[np.int64]) -> float:
+    """Return the sum of the targets' negative log-likelihoods in nats, computed as `score` does."""
+    import torch
+
+    rows = max(1, _CHUNK_ELEMENTS // logits.shape[-1])
+    wanted = torch.from_numpy(targets).to(logits.device)
+    total = 0.0
+    with torch.inference_mode():
+        for start in range(0, logits.shape[0], rows):
+            p = torch.log_softmax(logits[start : start + rows].float(), dim=-1)
+            total -= float(p.gather(1, wanted[start : start + rows, None]).double().sum())
+    return total
+
+
 def document_of(identifier: str, parts: list[Scores]) -> Document:
     """Return the paired record of one document from the scores of its windows."""
     return Document(

@@ -1,127 +1,104 @@
-"""Full logits of two models over the same windows: side by side when both fit in memory, else one after the other.
+"""A loaded model as an evaluation sees it: the one place where logits are computed and text is generated.
 
-In the second way the baseline's logits are kept in a temporary file, in the very numbers the model gave, so both ways
-have the same result.
+How a variant says it is run is honoured here: `load_model` applies the settings in its configuration, and
+`forward_options` and `make_cache` give each pass the cache those settings ask for.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+import inspect
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from planner.errors import InvalidInput
-from worker.engines.loading import load_model, weight_files
-from worker.evaluate.windows import Window
-from worker.measure.memory import release_free_memory
-from worker.progress import Report, part
+from worker.engines.cache import forward_options, make_cache, quantizes_cache
+from worker.engines.loading import load_model
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
-HEADROOM: Final = 1.5
-"""Weights and activations of both models, as a multiple of their files, that must be free to load them together."""
 
-Pair = tuple[Window, "torch.Tensor", "torch.Tensor"]
-
-
-def pairs(
-    baseline: Path,
-    variant: Path,
-    windows: Sequence[Window],
-    *,
-    device: torch.device,
-    report: Report,
-    together: bool | None = None,
-) -> Iterator[Pair]:
-    """Yield each window with the logits of baseline and variant, (tokens - 1) x vocabulary on `device`.
-
-    `together` None decides by the memory that is free. Raises InvalidInput when the vocabularies differ in size.
-    """
-    if together is None:
-        together = _needed_bytes(baseline, variant) < _free_bytes(device)
-    if together:
-        base, other = _Predictor(baseline, device), _Predictor(variant, device)
-        for done, window in enumerate(windows, start=1):
-            yield window, *_same_width(base(window), other(window))
-            report(done / len(windows), f"window {done} of {len(windows)}")
-        return
-    with _baseline_logits(baseline, windows, device, part(report, 0.0, 0.5)) as stored:
-        other = _Predictor(variant, device)
-        second = part(report, 0.5, 1.0)
-        for done, window in enumerate(windows, start=1):
-            yield window, *_same_width(stored(), other(window))
-            second(done / len(windows), f"variant, window {done} of {len(windows)}")
-
-
-class _Predictor:
-    """One loaded model that gives next-token logits of a window."""
+class Predictor:
+    """One loaded model that predicts next tokens."""
 
     def __init__(self, directory: Path, device: torch.device) -> None:
         self._model: Any = load_model(directory, device=device)
+        self._keeps = "logits_to_keep" in inspect.signature(self._model.forward).parameters
 
-    def __call__(self, window: Window) -> torch.Tensor:
+    def logits(self, ids: npt.NDArray[np.int64], *, start: int = 0) -> torch.Tensor:
+        """Return the logits after each token from position `start` on: rows x (tokens - start) x vocabulary.
+
+        Every row of `ids` is one sequence from its beginning. Rows that end early may be padded on the right with any
+        token: causal models never look ahead, so nothing before the padding changes.
+        """
         import torch
 
+        rows, length = ids.shape
+        options = forward_options(self._model, rows, length)
+        if start and self._keeps:
+            options["logits_to_keep"] = length - start
         with torch.inference_mode():
-            ids = torch.from_numpy(window.ids)[None].to(self._model.device)
-            logits: torch.Tensor = self._model(input_ids=ids, use_cache=False).logits
-        return logits[0, :-1]
+            inputs = torch.from_numpy(ids).to(self._model.device)
+            result: torch.Tensor = self._model(input_ids=inputs, **options).logits
+        return result[:, -(length - start) :]
 
+    def generate(
+        self, ids: npt.NDArray[np.int64], *, most: int, stop: tuple[str, ...], tokenizer: Any
+    ) -> npt.NDArray[np.int64]:
+        """Return the tokens that greedy decoding adds to each row of `ids`: rows x at most `most`.
 
-@contextmanager
-def _baseline_logits(
-    baseline: Path, windows: Sequence[Window], device: torch.device, report: Report
-) -> Generator[Callable[[], torch.Tensor]]:
-    """Run the baseline alone, free it, and give back a function that reads its logits window by window."""
-    import torch
+        It ends at the model's end token, and where a text in `stop` was written.
+        """
+        import torch
+        from transformers import GenerationConfig, StoppingCriteriaList
 
-    with tempfile.TemporaryFile(prefix="baseline-logits-") as file:
-        shapes: list[tuple[tuple[int, ...], torch.dtype]] = []
-        predictor = _Predictor(baseline, device)
-        for done, window in enumerate(windows, start=1):
-            logits = predictor(window).cpu().contiguous()
-            shapes.append((tuple(logits.shape), logits.dtype))
-            file.write(logits.view(torch.uint8).numpy().data)
-            report(done / len(windows), f"baseline, window {done} of {len(windows)}")
-        del predictor
-        release_free_memory()
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-        file.seek(0)
-        remaining = iter(shapes)
-        yield lambda: _read(file, *next(remaining)).to(device)
-
-
-def _read(file: IO[bytes], shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    import torch
-
-    size = torch.Size(shape).numel() * dtype.itemsize
-    return torch.frombuffer(bytearray(file.read(size)), dtype=dtype).reshape(shape)
-
-
-def _same_width(base: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    if base.shape != other.shape:
-        raise InvalidInput(
-            "baseline",
-            f"has a vocabulary of {base.shape[-1]}, the variant one of {other.shape[-1]}",
-            allowed="a baseline with the variant's vocabulary",
+        rows, length = ids.shape
+        end = self.end_tokens
+        options: dict[str, Any] = {}
+        if stop:
+            # transformers' own criterion for texts reads the whole vocabulary anew for every prompt
+            options["stopping_criteria"] = StoppingCriteriaList([_Stop(stop, length, tokenizer)])
+        if quantizes_cache(self._model):
+            options["past_key_values"] = make_cache(self._model, rows, length + most)
+        settings = GenerationConfig(
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=most,
+            eos_token_id=end or None,
+            pad_token_id=end[0] if end else 0,
         )
-    return base, other
+        with torch.inference_mode():
+            inputs = torch.from_numpy(ids).to(self._model.device)
+            result = self._model.generate(
+                inputs=inputs, attention_mask=torch.ones_like(inputs), generation_config=settings, **options
+            )
+        added: npt.NDArray[np.int64] = result[:, length:].cpu().numpy()
+        return added
+
+    @property
+    def end_tokens(self) -> list[int]:
+        """Tokens that end a text, by the model's own settings."""
+        value = getattr(self._model.generation_config, "eos_token_id", None)
+        if value is None:
+            value = getattr(self._model.config.get_text_config(), "eos_token_id", None)
+        return (
+            [] if value is None else [int(item) for item in (value if isinstance(value, list) else [value])]
+        )
 
 
-def _needed_bytes(baseline: Path, variant: Path) -> float:
-    files = [*weight_files(baseline), *weight_files(variant)]
-    return HEADROOM * sum(file.stat().st_size for file in files)
+class _Stop:
+    """Ends each row whose text after the prompt holds one of the stop texts."""
 
+    def __init__(self, texts: tuple[str, ...], length: int, tokenizer: Any) -> None:
+        self._texts, self._length, self._tokenizer = texts, length, tokenizer
 
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
+    def __call__(self, ids: torch.Tensor, scores: Any, **more: Any) -> torch.Tensor:
         import torch
 
-        return int(torch.cuda.mem_get_info(device)[0])
-    import psutil
-
-    return int(psutil.virtual_memory().available)
+        del scores, more
+        written = [
+            self._tokenizer.decode(row, skip_special_tokens=True) for row in ids[:, self._length :].tolist()
+        ]
+        ended = [any(text in row for text in self._texts) for row in written]
+        return torch.tensor(ended, dtype=torch.bool, device=ids.device)

@@ -34,17 +34,17 @@ def model_path() -> Path:
 
     Raises NotFound when the installation lacks it.
     """
-    return _resource("model")
+    return resource("model")
 
 
 def evaluation_path() -> Path:
     """Return the frozen evaluation text, a JSON Lines file of EvaluationDocument; raises NotFound when it is missing."""
-    return _resource("evaluation.jsonl")
+    return resource("evaluation.jsonl")
 
 
 def evaluation_digest() -> str:
     """Return the sha256 (hex) recorded when the evaluation text was frozen; raises NotFound when it is missing."""
-    return _resource("evaluation.sha256").read_text(encoding="ascii").split()[0]
+    return resource("evaluation.sha256").read_text(encoding="ascii").split()[0]
 
 
 def load_documents(limit: int | None = None) -> tuple[EvaluationDocument, ...]:
@@ -79,7 +79,8 @@ def read_documents(content: bytes, *, name: str) -> tuple[EvaluationDocument, ..
     return tuple(documents)
 
 
-def _resource(name: str) -> Path:
+def resource(name: str) -> Path:
+    """Return the path of a file that ships with the model; raises NotFound when the installation lacks it."""
     path = Path(str(files(_PACKAGE).joinpath(name)))
     if not path.exists():
         raise NotFound("file of the reference model", name)

@@ -145,6 +145,25 @@ def freeze_command(*, root: Path, out: Path | None, documents: int | None) -> No
     Console().print(f"{count} documents, {size / 1e3:.1f} kB, sha256 {digest}", highlight=False)
 
 
+@click.command("freeze-tasks")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="worker/reference/task_files",
+    show_default=True,
+    help="Directory for the task files and tasks.sha256.",
+)
+def tasks_command(*, out: Path) -> None:
+    """Make the two tasks of the reference model from the frozen evaluation text, and record their sha256.
+
+    The same text always gives the same bytes.
+    """
+    from worker.reference.tasks import freeze_tasks
+
+    for name, (items, digest) in freeze_tasks(out).items():
+        Console().print(f"{name}: {items} items, sha256 {digest}", highlight=False)
+
+
 class _Stages:
     """Shows each stage as a bar on a terminal, and as occasional lines in a log."""
 
