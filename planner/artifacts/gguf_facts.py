@@ -45,6 +45,7 @@ _KEYS: Final[Mapping[str, str]] = {
     "vocab_size": "vocab_size",
 }
 _BUFFERS: Final = frozenset({"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"})
+_VOCABULARY: Final = frozenset({"token_embd.weight", "output.weight"})
 _FLOATS: Final[Mapping[str, NumberFormat]] = {
     "F32": NumberFormat.FP32,
     "F64": NumberFormat.FP32,
@@ -138,7 +139,8 @@ def gguf_label(header: GgufHeader, weights: Sequence[Weight], label: str) -> str
         )
     body: dict[NumberFormat, int] = {}
     for weight in weights:
-        if weight.precision is not None and weight.dimensions >= 2:
+        # Embedding and head keep a finer type than the one a file is named by, and are most of a small model.
+        if weight.precision is not None and weight.dimensions >= 2 and weight.name not in _VOCABULARY:
             body[weight.precision.format] = body.get(weight.precision.format, 0) + weight.parameters
     if not body:
         return None

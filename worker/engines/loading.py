@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -106,13 +106,17 @@ def set_threads(threads: int | None) -> None:
 
 
 def check_directory(directory: Path) -> dict[str, Any]:
-    """Return the `config.json` of a folder that is safe to load.
+    """Return the `config.json` of a folder that is safe to load, or what a GGUF file says in its place.
 
     Raises InvalidInput when there is no such folder, UnsafeFile for pickled weights or code of its own, InvalidFile for
     a file that is missing or cannot be read.
     """
     if not directory.is_dir():
         raise InvalidInput("directory", f"`{directory}` is not a folder", allowed="a folder of model files")
+    if _holds_gguf(directory):
+        from worker.engines.formats.gguf_model import gguf_configuration
+
+        return gguf_configuration(directory)
     path = directory / "config.json"
     try:
         config = msgspec.json.decode(path.read_bytes())
@@ -175,6 +179,9 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM, TorchAoConfig
 
+    if _holds_gguf(directory):
+        return _load_gguf(directory, device, dtype, torchao_config)
+
     loader: Any = AutoModelForCausalLM
     config = check_directory(directory)
     options: dict[str, Any] = {
@@ -209,6 +216,13 @@ def load_model(
             if "CONVERSION" in told:
                 raise RuntimeError(told) from error
             raise
+    _require_complete(directory, report)
+    apply_settings(model)
+    return model.eval()
+
+
+def _require_complete(directory: Path, report: Mapping[str, Any]) -> None:
+    """Raise InvalidFile when transformers filled in, left out or did not fit a weight."""
     for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         names = sorted(str(name) for name in report.get(problem) or ())
         if names:
@@ -217,8 +231,18 @@ def load_model(
                 problem.removesuffix("_keys") + " weights",
                 ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""),
             )
-    apply_settings(model)
-    return model.eval()
+
+
+def _holds_gguf(directory: Path) -> bool:
+    return not weight_files(directory) and any(directory.glob("*.gguf"))
+
+
+def _load_gguf(directory: Path, device: torch.device, dtype: ComputeType | None, torchao_config: Any) -> Any:
+    from worker.engines.formats.gguf_model import load_gguf
+
+    if torchao_config is not None:
+        raise InvalidInput("base", "is a GGUF file", allowed="safetensors at 16 or 32 bits to quantize")
+    return load_gguf(directory, device=device, dtype=dtype)
 
 
 @contextmanager

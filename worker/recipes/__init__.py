@@ -12,6 +12,7 @@ from planner.errors import InvalidInput, NotFound
 from worker.recipes.autoround import Autoround
 from worker.recipes.bf16 import Bf16
 from worker.recipes.fp32 import Fp32
+from worker.recipes.gguf import Gguf
 from worker.recipes.fp8_dynamic import Fp8Dynamic
 from worker.recipes.fp8_static import Fp8Static
 from worker.recipes.fp8_weight_only import Fp8WeightOnly
@@ -49,6 +50,7 @@ AnyRecipe = (
     | Fp8Static
     | Nf4
     | Autoround
+    | Gguf
 )  # fmt: skip
 """Every registered recipe, told apart by its tag in the field `recipe`."""
 
