@@ -55,7 +55,7 @@ class TrainedRecipe(GroupedRecipe, frozen=True, kw_only=True):
     int8_activations: bool = False
     """Whether activations are rounded to 8 bits too, scaled per token."""
     steps: int = 100
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-4
     batch: int = 8
     """Sequences of one step."""
     sequence: int = 256

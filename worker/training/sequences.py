@@ -63,14 +63,16 @@ class Sequences:
 def pack(text: Dataset, tokenizer: Any, *, length: int, wanted: int) -> Ids:
     """Return up to `wanted` sequences of `length` + 1 tokens, from as many documents as possible.
 
-    Only as much is read as is needed: a stretch of each document, all of them only where that is too little. Raises
-    InvalidInput when the text has not even one sequence.
+    Only as much is read as is needed: a stretch of each document, a longer one only where all together are too short.
+    Raises InvalidInput when the text has not even one sequence.
     """
     needed = wanted * (length + 1)
     share = max(length + 1, 2 * needed // max(1, len(text.documents)))
-    stream = _read(text, tokenizer, needed, characters=share * CHARACTERS_PER_TOKEN)
-    if len(stream) < needed:
-        stream = _read(text, tokenizer, needed, characters=None)
+    longest = max((len(document.text) for document in text.documents), default=0)
+    stream = _read(text, tokenizer, needed, share=share)
+    while len(stream) < needed and share <= longest:
+        share *= 2
+        stream = _read(text, tokenizer, needed, share=share)
     count = min(wanted, len(stream) // (length + 1))
     if count < 1:
         raise InvalidInput(
@@ -81,8 +83,9 @@ def pack(text: Dataset, tokenizer: Any, *, length: int, wanted: int) -> Ids:
     return stream[: count * (length + 1)].reshape(count, length + 1)
 
 
-def _read(text: Dataset, tokenizer: Any, needed: int, *, characters: int | None) -> Ids:
-    """Return the tokens of a stretch of each document, from whole lines at a fixed random place, until there are enough."""
+def _read(text: Dataset, tokenizer: Any, needed: int, *, share: int) -> Ids:
+    """Return at most `share` tokens of each document, from the line at a fixed random place, until there are enough."""
+    characters = share * CHARACTERS_PER_TOKEN
     generator = np.random.default_rng(0)
     end = tokenizer.eos_token_id
     pieces: list[Ids] = [np.empty(0, dtype=np.int64)]
@@ -91,12 +94,12 @@ def _read(text: Dataset, tokenizer: Any, needed: int, *, characters: int | None)
         if tokens >= needed:
             break
         content = document.text
-        if characters is not None and len(content) > characters:
+        if len(content) > characters:
             start = int(generator.integers(0, len(content) - characters))
             start = content.rfind("\n", 0, start) + 1
             content = content[start : start + characters]
         windows = cut_windows([Text(id=document.id, text=content)], tokenizer, length=_WHOLE)
-        ids = [window.ids for window in windows]
+        ids = [window.ids[:share] for window in windows]
         if end is not None and ids:
             ids.append(np.asarray([end], dtype=np.int64))
         pieces += ids
