@@ -11,11 +11,12 @@ import msgspec
 from planner.errors import InvalidInput, NotFound
 from worker.recipes.autoround import Autoround
 from worker.recipes.bf16 import Bf16
-from worker.recipes.fp32 import Fp32
-from worker.recipes.gguf import Gguf
+from worker.recipes.distillation import Distillation
 from worker.recipes.fp8_dynamic import Fp8Dynamic
 from worker.recipes.fp8_static import Fp8Static
 from worker.recipes.fp8_weight_only import Fp8WeightOnly
+from worker.recipes.fp32 import Fp32
+from worker.recipes.gguf import Gguf
 from worker.recipes.int4_packed import Int4Packed
 from worker.recipes.int4_tile_packed import Int4TilePacked
 from worker.recipes.int8_dynamic import Int8Dynamic
@@ -23,7 +24,9 @@ from worker.recipes.int8_static import Int8Static
 from worker.recipes.int8_weight_only import Int8WeightOnly
 from worker.recipes.intx_weight_only import IntxWeightOnly
 from worker.recipes.kv_cache import KvCache
+from worker.recipes.mixed import Mixed
 from worker.recipes.nf4 import Nf4
+from worker.recipes.qat import Qat
 from worker.recipes.recipe import (
     Ingredients,
     Recipe,
@@ -42,6 +45,9 @@ AnyRecipe = (
     | IntxWeightOnly
     | Int4TilePacked
     | Int4Packed
+    | Mixed
+    | Qat
+    | Distillation
     | TopkAttention
     | KvCache
     | Int8Static
@@ -49,8 +55,8 @@ AnyRecipe = (
     | Fp8Dynamic
     | Fp8Static
     | Nf4
-    | Autoround
     | Gguf
+    | Autoround
 )  # fmt: skip
 """Every registered recipe, told apart by its tag in the field `recipe`."""
 
