@@ -59,5 +59,5 @@ def _whole_characters(content: bytes) -> bytes:
         if byte & 0b1100_0000 == 0b1000_0000:
             continue
         length = 1 if byte < 0xC0 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-        return content[:-back] if length > back and back < len(content) else content
+        return content[:-back] if length > back else content
     return content

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from planner.domain.job import FailureReason
-from planner.errors import IntegrityFailure, InvalidInput, NotFound, Unavailable, UnsafeFile
+from planner.errors import IntegrityFailure, InvalidInput, NotFound, OutOfSpace, Unavailable, UnsafeFile
 from worker.failure import JobFailed, failure_of
 
 pytestmark = pytest.mark.worker
@@ -26,6 +28,11 @@ pytestmark = pytest.mark.worker
         ),
         (RuntimeError("CUDA error: no kernel image is available"), FailureReason.KERNEL_UNSUPPORTED),
         (ImportError("Requires mslk >= 1.0.0"), FailureReason.KERNEL_UNSUPPORTED),
+        (OSError(errno.ENOSPC, "No space left on device"), FailureReason.DISK_FULL),
+        (OSError(errno.EFBIG, "File too large"), FailureReason.DISK_FULL),
+        (PermissionError(errno.EACCES, "Permission denied"), FailureReason.CRASHED),
+        (OutOfSpace("disk full while writing a blob"), FailureReason.DISK_FULL),
+        (RuntimeError("Error while serializing: I/O error: os error 28"), FailureReason.DISK_FULL),
         (KeyError("x"), FailureReason.CRASHED),
         (JobFailed(FailureReason.TIMEOUT, "late"), FailureReason.TIMEOUT),
     ],
