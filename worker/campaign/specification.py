@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from planner.errors import InvalidInput, NotFound, PlannerError
+from worker.engines.kernels import Kernels
 from worker.evaluate.evaluation import DEFAULT_WINDOW
 from worker.measure.latency import Repetition
 from worker.measure.profile import Conditions
@@ -46,8 +47,8 @@ class ShapeStep(_Step, frozen=True, kw_only=True, tag="shape"):
     repetition: Repetition = Repetition(warmup=1, least=3, most=10, budget_seconds=1.5, limit_seconds=6.0)
     point_limit_seconds: float = 20.0
     """Seconds after which no further run of a point starts; a point estimated above it is not tried, and named."""
-    kernels: str = "auto"
-    """Which matrix kernels to use, as the compiled engine takes it."""
+    kernels: Kernels = Kernels.AUTO
+    """Library of the quantized products, as the compiled engine takes it."""
     device: str = "auto"
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from planner.domain.profile import Fact
 from worker.campaign.units import ShapeWork, TrainWork
 from worker.engines import ModelEngine
+from worker.engines.kernels import Kernels
 from worker.engines.loading import resolve_device
 from worker.measure.profile import Measured, measure_engine
 from worker.progress import Report
@@ -25,18 +27,22 @@ def load_shape(work: ShapeWork) -> ModelEngine:
 
     device = resolve_device(work.conditions.device)
     model = synthetic_model(work.architecture, work.recipe, device=device, seed=SEED)
-    return CompiledEngine(model, kernels=work.kernels)
+    return CompiledEngine(model, kernels=Kernels(work.kernels))
 
 
 def shape_task(work: ShapeWork, load: Callable[[ShapeWork], ModelEngine], *, report: Report) -> Measured:
     """Measure a shape; `load` makes its engine."""
+    facts: dict[str, Fact] = {"synthetic_seed": SEED, "kernels": work.kernels, "shape_of": work.model}
+
+    def loaded() -> ModelEngine:
+        engine = load(work)
+        products = getattr(engine, "products", None)
+        if products is not None:
+            facts["products"] = str(products)
+        return engine
+
     return measure_engine(
-        lambda: load(work),
-        work.variant_id,
-        work.conditions,
-        synthetic_weights=True,
-        facts={"synthetic_seed": SEED, "kernels": work.kernels, "shape_of": work.model},
-        report=report,
+        loaded, work.variant_id, work.conditions, synthetic_weights=True, facts=facts, report=report
     )
 
 
@@ -58,7 +64,8 @@ def train_task(work: TrainWork, out: Path, *, report: Report) -> Facts:
     shares = {
         "read source": (0.0, 0.05),
         "train tokenizer": (0.05, 0.1),
-        "encode": (0.1, 0.2),
+        "encode": (0.1, 0.19),
+        "encode held out": (0.19, 0.2),
         "train": (0.2, 0.95),
     }
 

@@ -49,6 +49,7 @@ class ShapeWork(msgspec.Struct, frozen=True, kw_only=True, tag="shape"):
     recipe: AnyRecipe
     conditions: Conditions
     kernels: str
+    """Value of `worker.engines.kernels.Kernels`."""
 
 
 class RecipeWork(msgspec.Struct, frozen=True, kw_only=True, tag="recipe"):
@@ -179,7 +180,7 @@ def _shapes(step: ShapeStep, machine: Machine, catalogue: Catalogue) -> Iterator
                     repetition=step.repetition,
                     point_limit_seconds=step.point_limit_seconds,
                 ),
-                kernels=step.kernels,
+                kernels=step.kernels.value,
             )
             loading = machine.start_seconds + 2 * architecture.parameters / LOAD_BYTES_PER_SECOND
             yield Unit(
