@@ -6,14 +6,16 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("torchao")
 
+from worker.evaluate.dataset import Dataset, Text  # noqa: E402
 from worker.recipes import AnyRecipe, parse_recipe  # noqa: E402
 from worker.recipes.build import build_variant  # noqa: E402
 
@@ -50,6 +52,14 @@ def write_model(directory: Path, *, hidden: int = 64, intermediate: int = 96, se
     return directory
 
 
+def calibration_text() -> Dataset:
+    """Six documents of code, as a data set."""
+    documents = tuple(
+        Text(id=f"d{n}", text=f"def f{n}(x):\n    return x + {n}\n" * (n + 10)) for n in range(6)
+    )
+    return Dataset(name="tiny", digest="sha256:" + "c" * 64, documents=documents)
+
+
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("models") / "tiny-llama")
@@ -62,16 +72,16 @@ def base_copy(base: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def built(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Build a recipe of the tiny model once per session."""
     root, done = tmp_path_factory.mktemp("built"), {}
 
-    def build(name: str) -> Path:
-        recipe: AnyRecipe = parse_recipe(name)
-        if name not in done:
-            build_variant(base, root / name, recipe)
-            done[name] = root / name
-        return done[name]
+    def build(name: str, settings: Mapping[str, Any] | None = None) -> Path:
+        recipe: AnyRecipe = parse_recipe(name, settings)
+        if recipe not in done:
+            build_variant(base, root / f"{name}-{len(done)}", recipe, text=calibration_text())
+            done[recipe] = root / f"{name}-{len(done)}"
+        return done[recipe]
 
     return build
 

@@ -15,7 +15,7 @@ from worker.recipes import RECIPES, Recipe
 @click.command("recipes")
 @json_option
 def command(*, as_json: bool) -> None:
-    """List the recipes, their settings with defaults, and what they require of the machine."""
+    """List the recipes, their settings with defaults, and what building and running them needs of a machine."""
     rows = [_row(name, kind) for name, kind in RECIPES.items()]
     if as_json:
         print_json(rows)
@@ -24,11 +24,12 @@ def command(*, as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("recipe", "scheme", "settings", "requires", "what"):
+    for column in ("recipe", "scheme", "settings", "builds with", "runs with", "what"):
         table.add_column(column, overflow="fold")
     for row in rows:
         values = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
-        table.add_row(row["recipe"], row["scheme"], values, ", ".join(row["requires"]), row["title"])
+        building = ", ".join([*row["requires"], *(["text"] if row["needs_text"] else [])])
+        table.add_row(row["recipe"], row["scheme"], values, building, ", ".join(row["needs"]), row["title"])
     Console().print(table)
 
 
@@ -40,4 +41,7 @@ def _row(name: str, kind: type[Recipe]) -> dict[str, Any]:
         "scheme": recipe.scheme.name,
         "settings": msgspec.structs.asdict(recipe),
         "requires": list(kind.requires),
+        "needs": list(recipe.needs),
+        "needs_text": kind.needs_text,
+        "stored_bits": recipe.stored_bits,
     }

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
+from typing import Final
 
 from planner.domain.job import FailureReason
 from worker.failure import JobFailed
 
+EXTRAS: Final[Mapping[str, str]] = {"bitsandbytes": "nf4", "auto-round": "autoround"}
+"""The extra of this distribution that brings a library."""
 
-def require_library(module: str, *, extra: str | None = None) -> None:
-    """Raise JobFailed(kernel_unsupported) when `module` cannot be imported, naming the extra that brings it."""
-    if find_spec(module) is None:
-        install = f"variant-planner[{extra}]" if extra else module
+
+def installation(requirement: str) -> str | None:
+    """Return how to meet a requirement such as "library:bitsandbytes", None for one that no installation meets."""
+    kind, _, library = requirement.partition(":")
+    if kind != "library" or not library:
+        return None
+    extra = EXTRAS.get(library)
+    return f"`pip install '{f'variant-planner[{extra}]' if extra else library}'` brings {library}"
+
+
+def require_library(library: str) -> None:
+    """Raise JobFailed(kernel_unsupported) when `library` cannot be imported, saying how to install it."""
+    if find_spec(library.replace("-", "_")) is None:
         raise JobFailed(
             FailureReason.KERNEL_UNSUPPORTED,
-            f"the library `{module}` is not installed; `pip install '{install}'` brings it",
+            f"the library {library} is not installed; {installation(f'library:{library}')}",
         )

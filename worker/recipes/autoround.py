@@ -175,7 +175,7 @@ class Autoround(StoredRecipe, frozen=True, kw_only=True, tag="autoround"):
 
         out = layer.out_features
         scales = observed[name].reshape(out, -1).to(device=layer.weight.device, dtype=torch.bfloat16)
-        steps = layer.weight.float().reshape(out, scales.shape[1], -1) / scales.float()[..., None]
+        steps = layer.weight.detach().float().reshape(out, scales.shape[1], -1) / scales.float()[..., None]
         signed = steps.round()
         half = 2 ** (self.bits - 1)
         off = float((steps - signed).abs().max())

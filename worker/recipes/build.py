@@ -6,6 +6,7 @@ was built. The comparison runs in a process of its own when the runner drives it
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -15,8 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from planner.domain.job import FailureReason
+from planner.domain.job_requirement import unmet
 from planner.domain.profile import Fact
 from planner.errors import InvalidInput
+from worker.capabilities import detect_capabilities
+from worker.engines.libraries import installation
 from worker.engines.loading import (
     check_directory,
     context_limit,
@@ -44,6 +48,9 @@ CHECK_SEQUENCES: Final = 2
 CHECK_TOKENS: Final = 64
 _COPIED: Final = frozenset({".json", ".txt", ".model", ".jinja"})
 _NOT_COPIED: Final = frozenset({"config.json", "generation_config.json"})
+_NEEDS_GPU: Final = re.compile(r"(?:cuda$|cc\b|vram\b|gpus\b)")
+_OF_GPUS: Final = re.compile(r"(?:cuda$|cc:|vram:|gpus:)")
+"""What a machine states about its GPUs, which building on its CPU does not have."""
 _LEGAL: Final = ("license", "licence", "notice", "copying")
 
 
@@ -212,14 +219,23 @@ def build_variant(
 def _building_device(recipe: AnyRecipe, device: str) -> torch.device:
     """Return the device to build on: CUDA where the recipe needs it, else the CPU unless one is named.
 
-    Rounding on the CPU gives the same bytes on every machine; only recipes bound to a CUDA layout need the GPU.
+    Rounding on the CPU gives the same bytes on every machine; only recipes bound to a CUDA layout need the GPU. Raises
+    JobFailed(kernel_unsupported) naming what the device or the machine lacks.
     """
-    needs_cuda = "cuda" in recipe.requires
+    needs_cuda = any(_NEEDS_GPU.match(word) for word in recipe.requires)
     target = resolve_device("cpu" if device == "auto" and not needs_cuda else device)
-    if needs_cuda and target.type != "cuda":
+    if not recipe.requires:
+        return target
+    capabilities = detect_capabilities()
+    if target.type != "cuda":
+        capabilities = frozenset(word for word in capabilities if not _OF_GPUS.match(word))
+    missing = unmet(recipe.requires, capabilities)
+    if missing:
+        hints = [hint for hint in map(installation, missing) if hint]
         raise JobFailed(
             FailureReason.KERNEL_UNSUPPORTED,
-            f"`{recipe_name(recipe)}` needs a CUDA device; building on {target} is not possible",
+            f"`{recipe_name(recipe)}` needs {', '.join(missing)}, which building on {target} does not have"
+            + "".join(f"; {hint}" for hint in hints),
         )
     return target
 

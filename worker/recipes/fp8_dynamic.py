@@ -50,6 +50,11 @@ class Fp8Dynamic(StoredRecipe, frozen=True, kw_only=True, tag="fp8_dynamic"):
         )
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """Compute capability 8.9 on CUDA; a CPU can run it too, slowly."""
+        return ("cc>=8.9",)
+
+    @property
     def file_format(self) -> str:
         """Floats of one byte."""
         return "float-quantized"

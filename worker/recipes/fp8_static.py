@@ -45,6 +45,11 @@ class Fp8Static(CalibratedRecipe, frozen=True, kw_only=True, tag="fp8_static"):
         )
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """Compute capability 8.9 on CUDA; a CPU can run it too, slowly."""
+        return ("cc>=8.9",)
+
+    @property
     def file_format(self) -> str:
         """Floats of one byte."""
         return "float-quantized"

@@ -47,6 +47,11 @@ class Int4TilePacked(GroupedRecipe, frozen=True, kw_only=True, tag="int4_tile_pa
             method="rtn",
         )
 
+    @property
+    def stored_bits(self) -> float:
+        """Four bits, and a scale and a zero point of 16 bits each for each group."""
+        return 4 + 32 / self.group_size
+
     def torchao_config(self) -> Any:
         """Return the configuration; inductor is left alone, since its exhaustive tuning can take minutes a layer."""
         from torchao.quantization import Int4WeightOnlyConfig

@@ -61,6 +61,11 @@ class IntxWeightOnly(GroupedRecipe, frozen=True, kw_only=True, tag="intx_weight_
             method="rtn",
         )
 
+    @property
+    def stored_bits(self) -> float:
+        """A byte for each value, 16 bits of scale and a byte of zero point for each group."""
+        return 8 + (16 + 8) / self.group_size
+
     def torchao_config(self) -> Any:
         """Return the configuration object."""
         import torch

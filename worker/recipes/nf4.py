@@ -13,6 +13,8 @@ from worker.recipes.recipe import ComputeType, Ingredients, Recipe
 
 _BLOCK = 64
 """Weights that share a scale: bitsandbytes' default, which transformers does not let one change."""
+_CPU_ROWS = 32
+"""Rows that bitsandbytes' kernel for CPUs with BF16 instructions takes at a time."""
 
 
 class Nf4(Recipe, frozen=True, kw_only=True, tag="nf4"):
@@ -43,6 +45,14 @@ class Nf4(Recipe, frozen=True, kw_only=True, tag="nf4"):
             ),
             method="rtn",
         )
+
+    def refusal(self, in_features: int, out_features: int) -> str | None:
+        """Return the reason when bitsandbytes' kernel for CPUs cannot take the shape: it wants whole blocks in each row."""
+        if in_features % _BLOCK:
+            return f"input width {in_features} is not a multiple of {_BLOCK}"
+        if out_features % _CPU_ROWS:
+            return f"output width {out_features} is not a multiple of {_CPU_ROWS}"
+        return None
 
     def build(self, given: Ingredients) -> Any:
         """Quantize while loading."""

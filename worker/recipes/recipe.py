@@ -86,6 +86,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def scheme(self) -> Scheme:
         """The precision this recipe claims; what was really built is counted from the tensors."""
 
+    @property
+    def stored_bits(self) -> float:
+        """Bits that one quantized weight takes in the file, group scales and zero points included.
+
+        Scales of whole rows or tensors are left out: they take next to nothing.
+        """
+        return self.scheme.weight.bits
+
     def torchao_config(self) -> Any | None:
         """Return the torchao configuration object, None when nothing is quantized. Imports torchao."""
         return None

@@ -15,5 +15,5 @@ def load_options(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     Raises JobFailed(kernel_unsupported) without bitsandbytes.
     """
     del directory, config
-    require_library("bitsandbytes", extra="nf4")
+    require_library("bitsandbytes")
     return {"device_map": {"": "cpu"}}

@@ -7,7 +7,9 @@ serving engines read too. A layer whose kernel wants another arrangement rearran
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import ClassVar, Final
 
 import torch
@@ -19,6 +21,7 @@ INT8_MAX: Final = 127
 FP8: Final = torch.float8_e4m3fn
 FP8_MAX: Final = torch.finfo(torch.float8_e4m3fn).max
 """448, the largest finite E4M3 number (OCP 8-bit Floating Point Specification 1.0)."""
+_UNSETTLED: Final = ContextVar("unsettled", default=False)
 _INT_MM_ROWS: Final = 32
 """cuBLASLt's integer product refuses 16 rows or fewer; torch._int_mm checks it."""
 
@@ -154,8 +157,20 @@ class Float8Linear(QuantizedLinear):
         return y.reshape(*x.shape[:-1], self.out_features)
 
 
+@contextmanager
+def unsettled() -> Generator[None]:
+    """Keep what is loaded inside in its stored form, for an engine that has kernels of its own to offer."""
+    token = _UNSETTLED.set(True)
+    try:
+        yield
+    finally:
+        _UNSETTLED.reset(token)
+
+
 def settle(model: nn.Module) -> nn.Module:
     """Let every quantized layer of `model` take the form its kernel wants, and return the model."""
+    if _UNSETTLED.get():
+        return model
     for module in model.modules():
         if isinstance(module, QuantizedLinear):
             module.settle()
