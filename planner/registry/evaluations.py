@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import bindparam, select, update
 
-from planner.domain.evaluation import Evaluation
+from planner.domain.evaluation import Document, Evaluation
 from planner.domain.listing import Page
 from planner.domain.loss import LossKind, assess
 from planner.errors import Conflict, NotFound
@@ -18,7 +18,7 @@ from planner.registry.checks import DEFAULT_LIMIT, check_document, check_id, che
 from planner.registry.kinds import REGISTERED, Kind, chunks
 from planner.registry.nearest import shortened
 from planner.registry.pages import Keyset, fetch
-from planner.registry.tables import Evaluations, Variants
+from planner.registry.tables import Evaluations, ItemRecords, Variants
 from planner.registry.transaction import Transaction, WriteTransaction
 
 
@@ -38,8 +38,8 @@ def row(evaluation: Evaluation) -> dict[str, Any]:
         "metric": evaluation.metric,
         "basis": evaluation.basis.value,
         "measured_at": evaluation.measured_at,
-        "document": msgspec.structs.replace(evaluation, documents=()),
-        "records": evaluation.documents or None,
+        "document": msgspec.structs.replace(evaluation, documents=(), outcomes=()),
+        "records": _records(evaluation),
     }
 
 
@@ -65,7 +65,7 @@ def add(tx: WriteTransaction, evaluation: Evaluation, *, source: str = REGISTERE
 
 
 def get(tx: Transaction, id_: str) -> Evaluation:
-    """Return the evaluation with this id, its per-document records included. Raises NotFound."""
+    """Return the evaluation with this id, its records of documents and items included. Raises NotFound."""
     found = _find(tx, check_id("evaluation", id_))
     if found is None:
         raise NotFound("evaluation", shortened(id_))
@@ -83,7 +83,7 @@ def page(
 ) -> Page[Evaluation]:
     """Return evaluations by id, of one variant and task (in any letter case) where these are given.
 
-    Their per-document records, which can be large, are left out unless `documents` is true. Raises InvalidInput.
+    Their records of documents and items, which can be large, are left out unless `documents` is true. Raises InvalidInput.
     """
     statement = select(Evaluations.document)
     if variant_id is not None:
@@ -129,5 +129,13 @@ def _find(tx: Transaction, id_: str) -> Evaluation | None:
     return None if found is None else _whole(found[0], found[1])
 
 
-def _whole(document: Evaluation, records: Any) -> Evaluation:
+def _records(evaluation: Evaluation) -> tuple[Document, ...] | ItemRecords | None:
+    if evaluation.outcomes:
+        return ItemRecords(outcomes=evaluation.outcomes, documents=evaluation.documents)
+    return evaluation.documents or None
+
+
+def _whole(document: Evaluation, records: tuple[Document, ...] | ItemRecords | None) -> Evaluation:
+    if isinstance(records, ItemRecords):
+        return msgspec.structs.replace(document, documents=records.documents, outcomes=records.outcomes)
     return msgspec.structs.replace(document, documents=records) if records else document

@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from planner.domain.device import Device
 from planner.domain.evaluation import Document as DocumentRecord
-from planner.domain.evaluation import Evaluation
+from planner.domain.evaluation import Evaluation, Outcome
 from planner.domain.figure import Figure
 from planner.domain.job import Job
 from planner.domain.job_worker import Worker
@@ -177,8 +177,15 @@ class Profiles(Revised):
     __table_args__ = (Index(None, "variant_id", "id"), Index(None, "device_id", "id"))
 
 
+class ItemRecords(msgspec.Struct, frozen=True, kw_only=True):
+    """Per-item records of a task; those of documents are a plain list."""
+
+    outcomes: tuple[Outcome, ...]
+    documents: tuple[DocumentRecord, ...] = ()
+
+
 class Evaluations(Revised):
-    """Losses of variants. The per-document records, which can be large and plans never read, lie in `records`."""
+    """Losses of variants. The records of documents or items, which can be large and plans never read, lie in `records`."""
 
     __tablename__ = "evaluations"
 
@@ -188,8 +195,8 @@ class Evaluations(Revised):
     basis: Mapped[str]
     measured_at: Mapped[datetime | None]
     document: Mapped[Evaluation] = mapped_column(Document[Evaluation](Evaluation))
-    records: Mapped[tuple[DocumentRecord, ...] | None] = mapped_column(
-        Document[tuple[DocumentRecord, ...]](tuple[DocumentRecord, ...])
+    records: Mapped[tuple[DocumentRecord, ...] | ItemRecords | None] = mapped_column(
+        Document[tuple[DocumentRecord, ...] | ItemRecords](tuple[DocumentRecord, ...] | ItemRecords)
     )
 
     __table_args__ = (Index(None, "variant_id", "id"), Index(None, "task", "id"))

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from planner.domain.evaluation import Document
+from planner.domain.evaluation import Document, Outcome
 from planner.domain.profile import Distribution, Environment, ProfilePoint
 from planner.domain.workload import Workload
 from planner.errors import Conflict, InvalidInput, NotFound
@@ -42,6 +42,21 @@ def test_evaluations_are_added_once_and_whole(stocked, make):
         with pytest.raises(NotFound):
             evaluations.get(tx, "evaluation-2")
     assert stocked.revision() == revision
+
+
+def test_evaluations_of_tasks_keep_their_items_apart_from_what_is_listed(stocked, make):
+    outcomes = (
+        Outcome(id="a", baseline=1.0, variant=0.0, baseline_tokens=8, variant_tokens=3),
+        Outcome(id="b", baseline=0.5, variant=1.0),
+    )
+    evaluation = make.evaluation(make.variant(), documents=(), outcomes=outcomes)
+    with stocked.write() as tx:
+        assert evaluations.add(tx, evaluation) is True
+        assert evaluations.add(tx, evaluation) is False
+        assert evaluations.get(tx, evaluation.id).outcomes == outcomes
+        listed, whole = (evaluations.page(tx, documents=documents).items[0] for documents in (False, True))
+    assert listed.outcomes == ()
+    assert whole == evaluation
 
 
 def test_unknown_variants_and_devices_are_named_with_the_nearest(stocked, make):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import rich_click as click
 
+from planner.domain.loss import CONFIDENCE
+from planner.errors import InvalidInput
 from worker.commands.execute import execute
 from worker.commands.options import (
-    REFERENCE,
     dataset_source,
     device_option,
     json_option,
@@ -16,8 +18,11 @@ from worker.commands.options import (
     server_options,
     threads_option,
 )
+from worker.evaluate.comparison import NOISE_ITEMS, Certify
 from worker.evaluate.evaluation import DEFAULT_WINDOW
 from worker.jobs import EvaluateSpec
+from worker.reference.tasks import TASKS
+from worker.sources import PathSource, ReferenceTask, TaskSource
 
 
 @click.command("evaluate")
@@ -25,11 +30,42 @@ from worker.jobs import EvaluateSpec
 @click.option("--baseline", required=True, help="What to compare with: a folder, `reference` or a variant.")
 @click.option(
     "--data",
-    default=REFERENCE,
-    show_default=True,
-    help='Text file, JSON Lines file of {"text": …}, or the reference evaluation text.',
+    help='Text file, JSON Lines file of {"text": …}, or `reference`. Default: the reference text, or with tasks none.',
 )
-@click.option("--limit", type=int, help="How many documents to use, from the beginning.")
+@click.option(
+    "--task",
+    "tasks",
+    multiple=True,
+    metavar="FILE",
+    help=f"Task file of multiple choice or generation, {' or '.join(TASKS)}. Repeatable.",
+)
+@click.option(
+    "--lm-eval",
+    "harness",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="YAML file of an lm-eval task with local data. Its code runs: use only files you trust. Repeatable.",
+)
+@click.option("--limit", type=int, help="How many documents, and items of each task, from the beginning.")
+@click.option(
+    "--certify",
+    type=float,
+    help="Stop as soon as it is known whether the relative loss is at most this, such as 0.01.",
+)
+@click.option(
+    "--confidence",
+    type=float,
+    default=CONFIDENCE,
+    show_default=True,
+    help="How sure --certify must be, wherever it stops.",
+)
+@click.option(
+    "--noise-items",
+    type=int,
+    default=NOISE_ITEMS,
+    show_default=True,
+    help="On how many items to run the baseline against itself. 0: the noise floor stays unknown.",
+)
 @click.option(
     "--window",
     type=int,
@@ -46,8 +82,13 @@ def command(
     *,
     variant: str,
     baseline: str,
-    data: str,
+    data: str | None,
+    tasks: tuple[str, ...],
+    harness: tuple[Path, ...],
     limit: int | None,
+    certify: float | None,
+    confidence: float,
+    noise_items: int,
     window: int,
     out: Path | None,
     device: str,
@@ -56,18 +97,32 @@ def command(
     hand_in: bool,
     as_json: bool,
 ) -> None:
-    """Evaluate what VARIANT loses against its baseline on the same tokens.
+    """Evaluate what VARIANT loses against its baseline on the same tokens and tasks.
 
-    Perplexity is paired document by document; divergence, top-1 agreement and flips come from the full logits. Every
-    interval is at 90 %, so that each end is a one-sided 95 % bound.
+    Perplexity is paired document by document, tasks item by item; divergence, top-1 agreement and flips come from the
+    full logits. Every interval is at 90 %, so that each end is a one-sided 95 % bound. docs/evaluation.md describes
+    task files and what the figures mean.
     """
+    if noise_items < 0:
+        raise InvalidInput("noise-items", f"{noise_items} is out of range", allowed="0 or more")
     spec = EvaluateSpec(
         variant=model_source(variant, server=server, field="variant"),
         baseline=model_source(baseline, server=server, field="baseline"),
-        dataset=dataset_source(data),
+        dataset=None if data is None else dataset_source(data),
+        tasks=tuple(task_source(task) for task in tasks),
+        lm_eval=tuple(PathSource(path=str(path)) for path in harness),
         limit=limit,
+        certify=None if certify is None else Certify(limit=certify, confidence=confidence),
+        noise_items=noise_items,
         window=window,
         device=device,
         threads=threads,
     )
     execute(spec, title="evaluate", out=out, server=server, hand_in=hand_in, as_json=as_json)
+
+
+def task_source(text: str) -> TaskSource:
+    """Return the task `text` names: one that ships with the worker, or a file."""
+    if text in TASKS and not Path(text).exists():
+        return msgspec.convert({"from": "reference", "task": text}, ReferenceTask)
+    return PathSource(path=text)

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from planner.domain.evaluation import Evaluation
-from planner.domain.figure import Figure, Interval
 from planner.domain.profile import Distribution, Profile
 from planner.domain.units import format_bytes, format_ratio, format_seconds
 from planner.domain.variant import Provenance
+from worker.commands.show_evaluation import show_evaluations
 from worker.jobs import BuildResult, EvaluateResult, MeasureResult, Result
 from worker.progress import Report
 from worker.submit import Submitted
@@ -67,7 +67,7 @@ def show_result(result: Result) -> None:
             console.print(_profile_table(result.profile))
             _print_notes(console, result.profile)
         case EvaluateResult():
-            console.print(_evaluation_table(result.evaluation))
+            show_evaluations(console, result)
 
 
 def show_submitted(items: list[Submitted]) -> None:
@@ -160,38 +160,6 @@ def _print_notes(console: Console, profile: Profile) -> None:
         console.print(f"kernel: {profile.kernel}", highlight=False, markup=False)
     if profile.doubt:
         console.print(f"doubt: {profile.doubt}", style="yellow", highlight=False, markup=False)
-
-
-def _with_interval(figure: Figure | None) -> str:
-    if figure is None:
-        return "–"
-    return f"{figure}{_ends(figure.interval, figure)}"
-
-
-def _ends(interval: Interval | None, figure: Figure) -> str:
-    if interval is None:
-        return ""
-    lo, hi = (msgspec.structs.replace(figure, value=end, interval=None) for end in (interval.lo, interval.hi))
-    return f"  [{lo} … {hi}]"
-
-
-def _evaluation_table(evaluation: Evaluation) -> Table:
-    fidelity = evaluation.fidelity
-    rows = [
-        ("perplexity", f"{evaluation.variant_score:.4f}, baseline {evaluation.baseline_score:.4f}"),
-        ("relative loss", _with_interval(evaluation.relative_loss)),
-    ]
-    if fidelity is not None:
-        rows += [
-            ("KL mean", _with_interval(fidelity.kl_mean)),
-            ("KL p99", _with_interval(fidelity.kl_p99)),
-            ("KL max", _with_interval(fidelity.kl_max)),
-            ("top-1 agreement", _with_interval(fidelity.top1_agreement)),
-            ("flips", _with_interval(fidelity.flips)),
-        ]
-    tokens = sum(document.tokens for document in evaluation.documents)
-    rows.append(("items", f"{evaluation.items} documents, {tokens:,} tokens of {evaluation.dataset_digest}"))
-    return _rows(f"{evaluation.task}, {evaluation.metric}", rows)
 
 
 def loss_text(evaluation: Evaluation) -> str:

@@ -10,6 +10,7 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from planner.errors import InvalidInput
 from worker.engines.cache import forward_options, make_cache, quantizes_cache
 from worker.engines.loading import load_model
 
@@ -75,6 +76,20 @@ class Predictor:
             )
         added: npt.NDArray[np.int64] = result[:, length:].cpu().numpy()
         return added
+
+    @property
+    def model(self) -> Any:
+        """The transformers model itself, for libraries that run it their own way."""
+        return self._model
+
+    def check_plain_cache(self, who: str) -> None:
+        """Raise InvalidInput when the variant asks for a quantized KV cache, which `who` would leave out."""
+        if quantizes_cache(self._model):
+            raise InvalidInput(
+                "variant",
+                f"asks for a quantized KV cache, which {who} does not use",
+                allowed="task files of this project's own format",
+            )
 
     @property
     def end_tokens(self) -> list[int]:

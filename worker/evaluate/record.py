@@ -49,7 +49,7 @@ def _no_information(evaluation: Evaluation) -> str | None:
 
 def _notes(evaluation: Evaluation) -> list[str]:
     notes: list[str] = []
-    if within_noise(evaluation):
+    if evaluation.relative_loss.value != 0 and within_noise(evaluation):
         notes.append("the loss is within the noise floor: the baseline against itself differs as much")
     chance = evaluation.chance
     if (
