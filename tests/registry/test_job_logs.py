@@ -97,6 +97,7 @@ def test_every_attempt_has_its_own_log_and_a_lost_one_leaves_its_end_as_evidence
     _send(registry, make, leased, _chunk(0, "last words\n"))
     with registry.write() as tx:
         second = jobs.lease(tx, worker="w2", capabilities=frozenset(), now=make.now + LONG)
+        assert second is not None
         assert second.job.attempts[0].failure == Failure(
             reason=FailureReason.WORKER_LOST,
             message="no heartbeat before the lease expired",

@@ -68,6 +68,7 @@ def test_a_heartbeat_is_a_sign_of_life_and_says_that_the_worker_drains(registry,
         _hear(tx, now=make.now)
         jobs.create(tx, make.job())
         lease = jobs.lease(tx, worker="w", capabilities=frozenset(), now=make.now)
+        assert lease is not None
         job = jobs.heartbeat(tx, "job-1", token=lease.token, draining=True, now=later)
         assert job.attempts[-1].draining
         (row,) = workers.page(tx, now=later).items
@@ -194,7 +195,11 @@ def test_quantities_decide_who_gets_a_job(registry, make):
         jobs.create(tx, make.job("large", requires=("vram>=80GiB", "cc>=8.9")))
         jobs.create(tx, make.job("small", requires=("vram>=8GiB",)))
         card = frozenset({"cuda", "vram:23.5GiB", "cc:8.9"})
-        assert jobs.lease(tx, worker="a", capabilities=card, now=make.now).job.id == "small"
+        lease = jobs.lease(tx, worker="a", capabilities=card, now=make.now)
+        assert lease is not None
+        assert lease.job.id == "small"
         assert jobs.lease(tx, worker="a", capabilities=card, now=make.now) is None
         big = frozenset({"cuda", "vram:139.8GiB", "cc:9.0"})
-        assert jobs.lease(tx, worker="b", capabilities=big, now=make.now).job.id == "large"
+        lease = jobs.lease(tx, worker="b", capabilities=big, now=make.now)
+        assert lease is not None
+        assert lease.job.id == "large"

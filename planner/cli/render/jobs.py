@@ -14,10 +14,13 @@ from planner.cli.render.tables import listing, record
 from planner.domain.job import Attempt, Job, JobState
 from planner.domain.job_log import JobLog
 from planner.domain.job_worker import WorkerRow
+from planner.errors import Unavailable
 from planner.wire.service import Working
 
 POLL_SECONDS = 1.0
 """How often a job that is followed is looked at."""
+PATIENCE_SECONDS = 120.0
+"""How long following waits for a server that is away."""
 
 
 def jobs_table(jobs: Iterable[Job]) -> Table:
@@ -81,17 +84,24 @@ def print_job(console: Console, job: Job) -> None:
 def follow(service: Working, job_id: str, *, out: Console, quiet: bool) -> Job:
     """Print a job's log as it grows, with a bar on stderr, until the job ends or is parked; return it then."""
     attempt, offset = 0, 0
+    heard = time.monotonic()
     if not out.is_terminal:
-        out.file = (
-            out.file
-        )  # the bar takes over sys.stdout of a terminal: a file or pipe must keep getting the log
+        # The bar takes over sys.stdout where stderr is a terminal; a file or pipe must keep getting the log.
+        out.file = out.file
     with share_progress("waiting for a worker", quiet=quiet) as progress:
         while True:
-            job = service.job(job_id)
+            try:
+                job = service.job(job_id)
+                attempt = attempt or len(job.attempts)
+                log = service.job_log(job_id, attempt=attempt or None, offset=offset)
+            except Unavailable as error:
+                if time.monotonic() - heard > PATIENCE_SECONDS:
+                    raise
+                progress(0.0, error.message)
+                time.sleep(POLL_SECONDS)
+                continue
+            heard = time.monotonic()
             if job.attempts:
-                if attempt == 0:
-                    attempt = len(job.attempts)
-                log = service.job_log(job_id, attempt=attempt, offset=offset)
                 out.print(Text(log.text), end="", soft_wrap=True)
                 offset = log.next_offset
                 if log.ended and attempt < len(job.attempts):

@@ -142,8 +142,8 @@ def main() -> None:
     os.environ["LAB_SHARED"] = str(Path(work).parent)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    worker.agent.Runner = LabRunner  # type: ignore[misc]
-    worker.agent.submit = submit  # type: ignore[assignment]
+    agents: Any = worker.agent
+    agents.Runner, agents.submit = LabRunner, submit
     worker.isolation.GRACE_SECONDS = 0.3  # type: ignore[misc]
     with Client(url) as client:
         agent = Agent(client, name=name, capabilities=frozenset({"cpu"}), work=Path(work), idle_seconds=0.1)

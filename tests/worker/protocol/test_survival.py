@@ -42,7 +42,7 @@ def _clean(here: Lab) -> Iterator[None]:
 
 
 def _reasons(job: Job) -> list[FailureReason | None]:
-    return [attempt.failure and attempt.failure.reason for attempt in job.attempts]
+    return [attempt.failure.reason if attempt.failure else None for attempt in job.attempts]
 
 
 def _ended(job: Job) -> bool:
