@@ -143,10 +143,14 @@ def measure_server(
             raise JobFailed(FailureReason.TAINTED_MEASUREMENT, "; ".join(meter.doubts))
         facts = engine.facts | {"length_spread": spread}
         place = Identified(id=endpoint.device_id, device=None) if endpoint.device_id else identify(target)
+        # The libraries are the server's own, so of the versions here only that of the measuring program counts.
+        client = {name: versions()[name] for name in ("python", "variant-planner")}
         environment = (
-            capture(target, **facts)
+            msgspec.structs.replace(capture(target, **facts), versions=client)
             if endpoint.is_local and endpoint.device_id is None
-            else Environment(versions=versions(), facts={k: v for k, v in facts.items() if v is not None})
+            else Environment(
+                versions=client, facts={key: value for key, value in facts.items() if value is not None}
+            )
         )
         profile = Profile(
             id="",
