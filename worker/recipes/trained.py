@@ -1,11 +1,12 @@
 """What recipes that train have in common: rounded layers, a short run over text, then the ordinary quantized build.
 
 After training the weights are written as a plain model and built from there like any other, so what is saved and
-reloaded is a torchao variant that owes nothing to how it was trained.
+reloaded is an ordinary variant that owes nothing to how it was trained.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import tempfile
 from abc import abstractmethod
@@ -18,7 +19,8 @@ from planner.domain.profile import Fact
 from planner.domain.scheme import ActivationScaling, NumberFormat, Precision, Scheme
 from planner.errors import InvalidInput
 from worker.measure.memory import release_free_memory
-from worker.progress import part
+from worker.progress import ignore, part
+from worker.recipes.int4_packed import Int4Packed
 from worker.recipes.int8_dynamic import Int8Dynamic
 from worker.recipes.int8_weight_only import Int8WeightOnly
 from worker.recipes.intx_weight_only import IntxWeightOnly
@@ -29,6 +31,7 @@ from worker.training.fake_quantization import (
     prepare_config,
     quantizable_layers,
     remove_fake_quantization,
+    round_in_packed_groups,
 )
 from worker.training.loop import Steps, TrainingRun, train
 from worker.training.sequences import training_sequences
@@ -63,6 +66,8 @@ class TrainedRecipe(GroupedRecipe, frozen=True, kw_only=True):
     seed: int = 0
     checkpointing: bool = False
     """Compute activations again instead of keeping them; the build then measures what that saves and costs."""
+    packed: bool = False
+    """Whether to store the integers packed, as `int4_packed` does, which 2 to 4 bits can be; otherwise a byte each."""
     compute: ComputeType = "bfloat16"
 
     def __post_init__(self) -> None:
@@ -71,6 +76,12 @@ class TrainedRecipe(GroupedRecipe, frozen=True, kw_only=True):
             raise InvalidInput(
                 "recipe.bits", f"{self.bits} is not allowed", allowed=", ".join(map(str, _BITS))
             )
+        if self.packed:
+            if self.int8_activations or self.compute != "bfloat16":
+                raise InvalidInput(
+                    "recipe.packed", "goes with BF16 activations only", allowed="packed or int8_activations"
+                )
+            _ = self._untrained  # its own checks of bits and group size
         for name, low, high in (
             ("steps", 1, MAX_STEPS),
             ("batch", 1, 65_536),
@@ -107,42 +118,49 @@ class TrainedRecipe(GroupedRecipe, frozen=True, kw_only=True):
     def variant_name(self) -> str:
         """Name with bits, method and group size."""
         group = f"-g{self.group_size}" if self.bits < 8 else ""
-        return f"int{self.bits}-{self.method}{group}" + ("-int8-activations" if self.int8_activations else "")
+        return f"int{self.bits}-{self.method}{group}" + (
+            "-int8-activations" if self.int8_activations else "-packed" if self.packed else ""
+        )
+
+    @property
+    def _untrained(self) -> Recipe:
+        """The recipe that only rounds, to the same weights."""
+        if self.packed:
+            return Int4Packed(bits=self.bits, group_size=self.group_size)
+        if self.bits < 8:
+            return IntxWeightOnly(bits=self.bits, group_size=self.group_size, compute=self.compute)
+        if self.int8_activations:
+            # Training knows activations with a zero point only.
+            return Int8Dynamic(symmetric=False, compute=self.compute)
+        return Int8WeightOnly(compute=self.compute)
 
     @property
     def scheme(self) -> Scheme:
         """Integers of the given width, trained rather than only rounded."""
-        weight = Precision(
-            format=NumberFormat(f"int{self.bits}"), group_size=self.group_size if self.bits < 8 else None
-        )
+        scheme = msgspec.structs.replace(self._untrained.scheme, method=self.method)
         if not self.int8_activations:
-            return Scheme(weight=weight, method=self.method)
-        return Scheme(
-            weight=weight,
+            return scheme
+        return msgspec.structs.replace(
+            scheme,
             activation=Precision(format=NumberFormat.INT8, symmetric=False),
             activation_scaling=ActivationScaling.DYNAMIC,
-            method=self.method,
         )
 
-    def torchao_config(self) -> Any:
-        """Return the configuration of the built variant; that of the untrained recipe with the same format."""
-        if self.bits < 8 and self.int8_activations:
-            import torch
-            from torchao.quantization import Int8DynamicActivationIntxWeightConfig, PerGroup
+    @property
+    def stored_bits(self) -> float:
+        """As for the recipe that only rounds."""
+        return self._untrained.stored_bits
 
-            return Int8DynamicActivationIntxWeightConfig(
-                weight_dtype=getattr(torch, f"int{self.bits}"),
-                weight_granularity=PerGroup(self.group_size),
-            )
-        untrained: Recipe = (
-            IntxWeightOnly(bits=self.bits, group_size=self.group_size, compute=self.compute)
-            if self.bits < 8
-            # Training knows activations with a zero point only.
-            else Int8Dynamic(symmetric=False, compute=self.compute)
-            if self.int8_activations
-            else Int8WeightOnly(compute=self.compute)
+    def torchao_config(self) -> Any | None:
+        """Return the configuration of the built variant; that of the recipe that only rounds."""
+        if self.bits == 8 or not self.int8_activations:
+            return self._untrained.torchao_config()
+        import torch
+        from torchao.quantization import Int8DynamicActivationIntxWeightConfig, PerGroup
+
+        return Int8DynamicActivationIntxWeightConfig(
+            weight_dtype=getattr(torch, f"int{self.bits}"), weight_granularity=PerGroup(self.group_size)
         )
-        return untrained.torchao_config()
 
     def refusal(self, in_features: int, out_features: int) -> str | None:
         """Return the reason when the input width is not a multiple of the group; 8 bits a row take every width."""
@@ -157,6 +175,10 @@ class TrainedRecipe(GroupedRecipe, frozen=True, kw_only=True):
             self._train(given, trained)
             _release(given.device)
             given.report(0.95, "quantizing the trained weights")
+            if self.packed:
+                return self._untrained.build(
+                    dataclasses.replace(given, base=trained, text=None, report=ignore)
+                )
             return load_model(
                 trained,
                 device=given.device,
@@ -189,11 +211,11 @@ class TrainedRecipe(GroupedRecipe, frozen=True, kw_only=True):
         objective = self.objective(given)
         teacher = getattr(objective, "teacher", None)
         frozen = () if teacher is None else (teacher,)
-        fake_quantize(
-            model,
-            layers,
-            prepare_config(self.torchao_config(), bits=self.bits, activations=self.int8_activations),
-        )
+        if self.packed:
+            round_in_packed_groups(model, layers, bits=self.bits, group_size=self.group_size)
+        else:
+            config = prepare_config(self.torchao_config(), bits=self.bits, activations=self.int8_activations)
+            fake_quantize(model, layers, config)
         self.choose_trained(model, layers)
         if self.checkpointing:
             comparison = compare_checkpointing(

@@ -1,8 +1,9 @@
 """Layers that round as the built variant will, while their weights stay numbers that can be trained.
 
 torchao swaps the linear layers for ones that quantize and dequantize in every forward pass, with gradients that pass
-straight through the rounding (Bengio, Léonard & Courville, arXiv 1308.3432). At 16 bits their weights are, bit for bit,
-those that the same recipe gives after training.
+straight through the rounding (Bengio, Léonard & Courville, arXiv 1308.3432); packed integers, whose rounding is not
+torchao's, have a parametrization of the weight that does the same. At 16 bits the weights are, bit for bit, those that
+the recipe gives after training.
 """
 
 from __future__ import annotations
@@ -50,12 +51,31 @@ def fake_quantize(model: Any, layers: tuple[str, ...], config: Any) -> None:
     quantize_(model, config, filter_fn=lambda _module, name: name in chosen)
 
 
+def round_in_packed_groups(model: Any, layers: tuple[str, ...], *, bits: int, group_size: int) -> None:
+    """Have the named layers, in place, round in every forward pass as packed integers in groups are rounded."""
+    from torch.nn.utils.parametrize import register_parametrization
+
+    from worker.training.straight_through import RoundedInGroups
+
+    for name in layers:
+        register_parametrization(
+            model.get_submodule(name),
+            "weight",
+            RoundedInGroups(bits=bits, group_size=group_size),
+            unsafe=True,
+        )
+
+
 def remove_fake_quantization(model: Any) -> None:
-    """Swap the layers back, in place; their trained weights stay."""
+    """Make the layers plain again, in place; their trained weights stay."""
+    from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
     from torchao.quantization import quantize_
     from torchao.quantization.qat import FakeQuantizedLinear, QATConfig
     from torchao.quantization.qat.api import QATStep
 
+    for module in model.modules():
+        if is_parametrized(module, "weight"):
+            remove_parametrizations(module, "weight", leave_parametrized=False)
     quantize_(
         model,
         QATConfig(step=QATStep.CONVERT),
@@ -66,4 +86,6 @@ def remove_fake_quantization(model: Any) -> None:
 def freeze_quantized(model: Any, layers: tuple[str, ...]) -> None:
     """Keep the weights of the named layers from being trained."""
     for name in layers:
-        model.get_submodule(name).weight.requires_grad_(requires_grad=False)
+        for parameter_name, parameter in model.get_submodule(name).named_parameters():
+            if parameter_name.startswith(("weight", "parametrizations.weight")):
+                parameter.requires_grad_(requires_grad=False)

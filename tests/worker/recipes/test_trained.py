@@ -37,6 +37,8 @@ def text(text_file):
         ("qat", {"bits": 8}, "Int8Tensor"),
         ("qat", {"bits": 8, "int8_activations": True}, "Int8Tensor"),
         ("qat", {"compute": "float32"}, "IntxUnpackedToInt8Tensor"),
+        ("qat", {"packed": True}, "PackedLinear"),
+        ("distillation", {"packed": True, "bits": 3, "qat": False}, "PackedLinear"),
         ("distillation", {}, "IntxUnpackedToInt8Tensor"),
         ("distillation", {"qat": False}, "IntxUnpackedToInt8Tensor"),
         ("distillation", {"bits": 8, "int8_activations": True, "temperature": 2}, "Int8Tensor"),
@@ -163,6 +165,9 @@ def test_a_text_too_short_and_a_missing_text_are_refused(base, tmp_path, text):
     [
         ("qat", {"bits": 7}, "recipe.bits"),
         ("qat", {"steps": 0}, "recipe.steps"),
+        ("qat", {"packed": True, "int8_activations": True}, "recipe.packed"),
+        ("qat", {"packed": True, "bits": 8}, "recipe.bits"),
+        ("qat", {"packed": True, "group_size": 16}, "recipe.group_size"),
         ("qat", {"sequence": 1}, "recipe.sequence"),
         ("qat", {"learning_rate": 0}, "recipe.learning_rate"),
         ("qat", {"learning_rate": "inf"}, "recipe.learning_rate"),

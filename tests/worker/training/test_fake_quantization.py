@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from worker.engines.loading import load_model
-from worker.recipes import parse_recipe
+from worker.recipes import Ingredients, parse_recipe
 from worker.recipes.qat import Qat
 from worker.training.fake_quantization import (
     fake_quantize,
@@ -12,7 +12,9 @@ from worker.training.fake_quantization import (
     prepare_config,
     quantizable_layers,
     remove_fake_quantization,
+    round_in_packed_groups,
 )
+from worker.training.straight_through import RoundedInGroups
 
 pytestmark = pytest.mark.worker
 
@@ -76,3 +78,33 @@ def test_layers_left_alone_and_frozen_weights(base):
             for norm in ("input", "post_attention")
         ),
     }
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_packed_integers_round_in_training_as_they_are_built(base, bits):
+    model = load_model(base, device=CPU)
+    layers = quantizable_layers(model, ())
+    full = model(IDS).logits
+    recipe = parse_recipe("int4_packed", {"bits": bits, "group_size": 32})
+    wanted = recipe.build(Ingredients(base=base, device=CPU))
+    round_in_packed_groups(model, layers, bits=bits, group_size=32)
+    for name in layers:
+        weight = model.get_submodule(name).weight
+        assert torch.equal(weight, wanted.get_submodule(name).dequantize().to(torch.bfloat16))
+    model(IDS).logits.float().sum().backward()
+    original = model.get_submodule(layers[0]).parametrizations.weight.original
+    assert original.grad.abs().sum() > 0
+    freeze_quantized(model, layers)
+    assert not original.requires_grad
+    remove_fake_quantization(model)
+    assert torch.equal(model(IDS).logits, full)
+
+
+def test_gradients_pass_straight_through_the_rounding():
+    weight = torch.randn(4, 64, requires_grad=True)
+    factor = torch.randn(4, 64)
+    rounded = RoundedInGroups(bits=4, group_size=32)(weight)
+    assert not torch.equal(rounded, weight)
+    (rounded * factor).sum().backward()
+    assert weight.grad is not None
+    assert torch.equal(weight.grad, factor)
