@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import nn
@@ -21,6 +21,7 @@ INT8_MAX: Final = 127
 FP8: Final = torch.float8_e4m3fn
 FP8_MAX: Final = torch.finfo(torch.float8_e4m3fn).max
 """448, the largest finite E4M3 number (OCP 8-bit Floating Point Specification 1.0)."""
+_ATEN: Any = torch.ops.aten
 _UNSETTLED: Final = ContextVar("unsettled", default=False)
 _INT_MM_ROWS: Final = 32
 """cuBLASLt's integer product refuses 16 rows or fewer; torch._int_mm checks it."""
@@ -93,7 +94,7 @@ class Int8Linear(QuantizedLinear):
         integers = (rows / scale).round().clamp(-INT8_MAX - 1, INT8_MAX).to(torch.int8)
         if integers.is_cuda and count < _INT_MM_ROWS:
             integers = nn.functional.pad(integers, (0, 0, 0, _INT_MM_ROWS - count))
-        product = torch._int_mm(integers, self.weight.t())[:count]  # noqa: SLF001  torch has no public name for it
+        product: torch.Tensor = _ATEN._int_mm(integers, self.weight.t())[:count]  # noqa: SLF001  torch has no public name for it
         y = (product.float() * (scale * self.weight_scale.t())).to(x.dtype)
         y = y if self.bias is None else y + self.bias
         return y.reshape(*x.shape[:-1], self.out_features)
@@ -145,7 +146,7 @@ class Float8Linear(QuantizedLinear):
             scale_a, scale_b = scale.expand(rows.shape[0], 1).contiguous(), self.weight_scale.t()
         else:
             scale_a, scale_b = scale.reshape(()), self.weight_scale.reshape(())
-        y = torch._scaled_mm(  # noqa: SLF001  torch has no public name for it in every supported version
+        y: torch.Tensor = _ATEN._scaled_mm(  # noqa: SLF001  torch has no public name for it in every supported version
             numbers,
             self.weight.t(),
             scale_a=scale_a,
