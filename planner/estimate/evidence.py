@@ -216,5 +216,15 @@ def recorded(
         basis=profile.basis,
         interval=interval,
         evidence=(profile.id,),
-        note="; ".join(part for part in (synthetic, note) if part) or None,
+        note="; ".join(part for part in (synthetic, *_remarks(point), note) if part) or None,
     )
+
+
+def _remarks(point: ProfilePoint) -> tuple[str, ...]:
+    """Return what whoever reads a figure of the point must know."""
+    found: list[str] = []
+    if point.stability is not None and not point.stability.is_stable:
+        found.append(f"unstable: {point.stability.reason}")
+    if point.error_share:
+        found.append(f"{100 * point.error_share:.2g} % of the requests failed and do not count")
+    return tuple(found)
