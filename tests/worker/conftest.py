@@ -74,7 +74,8 @@ def base_copy(base: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def built(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Build a recipe of the tiny model once per session."""
-    root, done = tmp_path_factory.mktemp("built"), {}
+    root = tmp_path_factory.mktemp("built")
+    done: dict[AnyRecipe, Path] = {}
 
     def build(name: str, settings: Mapping[str, Any] | None = None) -> Path:
         recipe: AnyRecipe = parse_recipe(name, settings)

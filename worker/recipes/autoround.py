@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from planner.domain.job import FailureReason
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from worker.engines.formats.quantized_linear import QuantizedLinear
+    from worker.engines.formats.packed_linear import PackedLinear
 
 _OFF_GRID = 0.25
 """Most that a tuned weight may lie from a multiple of its scale, in scales: BF16 rounding leaves up to 0.03."""
@@ -123,7 +124,6 @@ class Autoround(StoredRecipe, frozen=True, kw_only=True, tag="autoround"):
         Raises InvalidInput when the text gives no sequence.
         """
         import torch
-        from auto_round import AutoRound
 
         from worker.engines.loading import load_tokenizer
 
@@ -138,7 +138,7 @@ class Autoround(StoredRecipe, frozen=True, kw_only=True, tag="autoround"):
             )
         ]
         with _progress(given.report, blocks=int(model.config.get_text_config().num_hidden_layers)):
-            tuner = AutoRound(
+            tuner = import_module("auto_round").AutoRound(
                 model,
                 tokenizer,
                 bits=self.bits,
@@ -164,7 +164,7 @@ class Autoround(StoredRecipe, frozen=True, kw_only=True, tag="autoround"):
             if getattr(layer, "scale", None) is not None
         }
 
-    def quantize(self, name: str, layer: nn.Linear, observed: Mapping[str, torch.Tensor]) -> QuantizedLinear:
+    def quantize(self, name: str, layer: nn.Linear, observed: Mapping[str, torch.Tensor]) -> PackedLinear:
         """Return the integers that the tuned weight of one layer is made of.
 
         Raises JobFailed(artifact_corrupt) when it is not made of multiples of its scales.

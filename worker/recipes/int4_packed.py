@@ -16,7 +16,7 @@ from worker.recipes.stored import StoredRecipe
 if TYPE_CHECKING:
     from torch import nn
 
-    from worker.engines.formats.quantized_linear import QuantizedLinear
+    from worker.engines.formats.packed_linear import PackedLinear
 
 GROUPS = (32, 64, 128)
 FORMATS = {2: NumberFormat.INT2, 3: NumberFormat.INT3, 4: NumberFormat.INT4}
@@ -85,7 +85,7 @@ class Int4Packed(StoredRecipe, frozen=True, kw_only=True, tag="int4_packed"):
             "input_activations": None,
         }
 
-    def quantize(self, name: str, layer: nn.Linear, observed: Any) -> QuantizedLinear:
+    def quantize(self, name: str, layer: nn.Linear, observed: Any) -> PackedLinear:
         """Round one layer."""
         del name, observed
         from worker.engines.formats.packed_linear import PackedLinear

@@ -45,7 +45,8 @@ class Magnitudes:
             return 0.0
         passed = self._counts.cumsum(0).double() / self._counts.sum()
         index = int(torch.searchsorted(passed, percent / 100))
-        return min(self.most, 2.0 ** (_LOWEST + (min(index, _BINS - 1) + 1) / _PER_OCTAVE))
+        edge: float = 2.0 ** (_LOWEST + (min(index, _BINS - 1) + 1) / _PER_OCTAVE)
+        return min(self.most, edge)
 
 
 def watch(model: Any, windows: Sequence[npt.NDArray[np.int64]], report: Report) -> Mapping[str, Magnitudes]:

@@ -10,6 +10,7 @@ from tests.worker.conftest import calibration_text
 from worker.engines.formats.packed_linear import Integers
 from worker.failure import JobFailed
 from worker.recipes import parse_recipe
+from worker.recipes.autoround import Autoround
 from worker.recipes.build import build_variant
 
 pytestmark = pytest.mark.worker
@@ -19,7 +20,7 @@ SETTINGS = {"group_size": 32, "iterations": 4, "samples": 4, "sequence": 64, "ba
 
 def test_tuned_weights_are_read_back_exactly():
     """AutoRound leaves weights that are integers times scales, some of them negative, rounded to BF16."""
-    recipe = parse_recipe("autoround", {"group_size": 32})
+    recipe = Autoround(group_size=32)
     values = torch.randint(0, 16, (32, 64), dtype=torch.uint8)
     scales = ((torch.rand(32, 2) * 0.01 + 0.001) * torch.where(torch.rand(32, 2) < 0.3, -1, 1)).bfloat16()
     integers = Integers(values, scales, torch.full_like(scales, 8, dtype=torch.uint8))
@@ -31,7 +32,7 @@ def test_tuned_weights_are_read_back_exactly():
 
 
 def test_weights_off_their_grid_are_refused():
-    recipe = parse_recipe("autoround", {"group_size": 32})
+    recipe = Autoround(group_size=32)
     layer = torch.nn.Linear(64, 32, bias=False)
     with pytest.raises(JobFailed, match="off their grid") as caught:
         recipe.quantize("q_proj", layer, {"q_proj": torch.full((32, 2), 0.05).bfloat16()})

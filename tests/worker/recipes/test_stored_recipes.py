@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from worker.recipes.build import build_variant
 
 pytestmark = pytest.mark.worker
 
-CASES = [
+CASES: list[tuple[str, dict[str, Any]]] = [
     ("int4_packed", {"group_size": 32}),
     ("int4_packed", {"group_size": 32, "symmetric": True}),
     ("int4_packed", {"group_size": 32, "bits": 3}),

@@ -39,7 +39,7 @@ def quant_method(config: Mapping[str, Any]) -> str | None:
 def load_options(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `from_pretrained` needs in addition for the folder; raises as its format's module does."""
     method = quant_method(config)
-    if method not in FORMATS:
+    if method is None or method not in FORMATS:
         return {}
     module: Any = import_module(FORMATS[method])
     options: dict[str, Any] = module.load_options(directory, config)

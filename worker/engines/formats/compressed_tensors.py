@@ -76,10 +76,9 @@ def read_declaration(config: Mapping[str, Any]) -> Declaration:
         declared = msgspec.convert(config, Declaration, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid("", str(error)) from error
-    if declared.quantization_status not in {None, "compressed"}:
-        raise _invalid(
-            "quantization_status", f"{declared.quantization_status[:40]!r} is not supported", "compressed"
-        )
+    status = declared.quantization_status
+    if status is not None and status != "compressed":
+        raise _invalid("quantization_status", f"{status[:40]!r} is not supported", "compressed")
     for pattern in (
         *declared.ignore,
         *(t for group in declared.config_groups.values() for t in group.targets),
@@ -155,7 +154,7 @@ class _Config(QuantizationConfigMixin):  # type: ignore[misc]  # transformers is
     """The declaration on its way through transformers, which writes it back as it was."""
 
     def __init__(self, declared: dict[str, Any], **_: Any) -> None:
-        self.quant_method = METHOD
+        setattr(self, "quant_method", METHOD)  # noqa: B010  declared as transformers' own methods only
         self.declared = declared
 
     def to_dict(self) -> dict[str, Any]:
@@ -166,7 +165,8 @@ class _Quantizer(HfQuantizer):  # type: ignore[misc]  # same
     """Puts quantized layers in place before the tensors are read, and lets them settle afterwards."""
 
     def _process_model_before_weight_loading(self, model: Any, **_: Any) -> None:
-        declared = read_declaration(self.quantization_config.declared)
+        config: Any = self.quantization_config
+        declared = read_declaration(config.declared)
         dtype: torch.dtype = model.dtype
 
         def replacement(name: str, layer: nn.Linear) -> nn.Module | None:
@@ -191,12 +191,12 @@ class _Quantizer(HfQuantizer):  # type: ignore[misc]  # same
                 check_finite_scales(module, name)
         return settle(model)
 
-    def is_serializable(self) -> bool:
+    def is_serializable(self) -> Any:
         """Return False: the stored form is gone once a kernel has its own."""
         return False
 
     @property
-    def is_trainable(self) -> bool:
+    def is_trainable(self) -> Any:
         """Integers have no gradient."""
         return False
 

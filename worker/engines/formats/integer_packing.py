@@ -22,12 +22,12 @@ def words(columns: int, bits: int) -> int:
 
 def pack(values: torch.Tensor, bits: int) -> torch.Tensor:
     """Return unsigned `values` (rows x columns, each below 2^bits) as int32, rows x words."""
-    return torch.cat([_pack(piece, bits) for piece in values.split(_ROWS)])
+    return torch.cat([_pack(piece, bits) for piece in torch.split(values, _ROWS)])
 
 
 def unpack(packed: torch.Tensor, bits: int, columns: int) -> torch.Tensor:
     """Return the uint8 values, rows x columns, of int32 words packed by `pack`."""
-    return torch.cat([_unpack(piece, bits, columns) for piece in packed.split(_ROWS)])
+    return torch.cat([_unpack(piece, bits, columns) for piece in torch.split(packed, _ROWS)])
 
 
 def _pack(values: torch.Tensor, bits: int) -> torch.Tensor:
@@ -47,4 +47,5 @@ def _unpack(packed: torch.Tensor, bits: int, columns: int) -> torch.Tensor:
     at = torch.arange(8, device=packed.device)
     joined = (in_bytes << (at[:bits] * 8)).sum(dim=-1, keepdim=True)
     values = ((joined >> (at * bits)) & (2**bits - 1)).to(torch.uint8)
-    return values.reshape(rows, -1)[:, :columns].contiguous()
+    whole: torch.Tensor = values.reshape(rows, -1)[:, :columns].contiguous()
+    return whole
