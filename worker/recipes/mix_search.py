@@ -44,18 +44,14 @@ class MixSearch:
         """What was measured, in that order."""
         return tuple(self._trials.values())
 
-    def within_size(self, size: int, *, unit: str) -> Trial:
+    def within_size(self, size: int) -> Trial:
         """Return the measured best of the largest point that is no larger than `size` and the next smaller ones.
 
-        Raises InvalidInput when every mix is larger.
+        Raises ValueError when every mix is larger.
         """
         first = self._frontier.largest_within(size)
         if first is None:
-            raise InvalidInput(
-                "recipe.budget",
-                f"no mix is as small as {size} {unit}",
-                allowed=f"at least {self._frontier.sizes[0]} {unit}",
-            )
+            raise ValueError(f"no mix is as small as {size}")
         tried = [self._try(point) for point in range(first, max(-1, first - 1 - NEIGHBOURS), -1)]
         return min(tried, key=lambda trial: trial.measured.kl)
 

@@ -13,7 +13,6 @@ from collections import OrderedDict
 from functools import cached_property
 from typing import Any, ClassVar, Final, Literal
 
-from planner.domain.profile import Fact
 from planner.domain.scheme import Scheme
 from planner.errors import InvalidInput
 from worker.measure.memory import release_free_memory
@@ -24,13 +23,13 @@ from worker.recipes.int8_dynamic import Int8Dynamic
 from worker.recipes.int8_weight_only import Int8WeightOnly
 from worker.recipes.intx_weight_only import IntxWeightOnly
 from worker.recipes.knapsack import Option, find_frontier
-from worker.recipes.mix_search import MixSearch, Trial
+from worker.recipes.mix_record import FULL, Table, kept_reasons, mix_facts, sensitivity_facts
+from worker.recipes.mix_search import MixSearch
 from worker.recipes.recipe import FORMAT_OF, ComputeType, Ingredients, Recipe
 from worker.recipes.sensitivity import (
     Group,
     Grouping,
     Probe,
-    Sensitivity,
     group_layers,
     measure_sensitivity,
     quantized,
@@ -38,12 +37,7 @@ from worker.recipes.sensitivity import (
 from worker.training.sequences import pack
 
 FORMATS: Final = ("int8", "int8_dynamic", "int6", "int5", "int4", "int3", "int2", "int4_tile_packed")
-TOP_SENSITIVITIES: Final = 12
-"""How many sensitivities become facts, the largest."""
 _CUDA: Final = ("cuda", "cc>=8.0")
-_FULL: Final = "full"
-
-Table = dict[str, dict[str, Sensitivity]]
 
 
 class Mixed(Recipe, frozen=True, kw_only=True, dict=True, tag="mixed"):
@@ -176,9 +170,9 @@ class Mixed(Recipe, frozen=True, kw_only=True, dict=True, tag="mixed"):
         chosen, heads = self._choose(given)
         release_free_memory()
         given.report(0.95, "building the chosen mix")
-        kept = tuple(name for name, form in chosen.items() if form == _FULL)
+        kept = tuple(name for name, form in chosen.items() if form == FULL)
         configs = OrderedDict(
-            (name, self._recipes[form].torchao_config()) for name, form in chosen.items() if form != _FULL
+            (name, self._recipes[form].torchao_config()) for name, form in chosen.items() if form != FULL
         )
         return load_model(
             given.base,
@@ -212,7 +206,7 @@ class Mixed(Recipe, frozen=True, kw_only=True, dict=True, tag="mixed"):
             raise InvalidInput("recipe.keep", f"`{self.keep}` keeps every layer", allowed="fewer layers")
         probe = Probe(model, ids, batch=self.batch)
         table = measure_sensitivity(model, probe, groups, self._recipes, report=part(given.report, 0.05, 0.7))
-        choices = [(_FULL, *table[group.name]) for group in groups]
+        choices = [(FULL, *table[group.name]) for group in groups]
         count = sum(model.get_submodule(name).weight.numel() for name in linear)
         fixed = self._fixed_size(model, groups, count)
         frontier = find_frontier(
@@ -236,7 +230,7 @@ class Mixed(Recipe, frozen=True, kw_only=True, dict=True, tag="mixed"):
             given.report(0.7 + 0.04 * min(6, len(search.trials)), f"measuring mix {len(search.trials) + 1}")
             formats = layer_formats(choice)
             with quantized(
-                model, {name: self._recipes[form] for name, form in formats.items() if form != _FULL}
+                model, {name: self._recipes[form] for name, form in formats.items() if form != FULL}
             ):
                 return probe.measure()
 
@@ -244,15 +238,29 @@ class Mixed(Recipe, frozen=True, kw_only=True, dict=True, tag="mixed"):
         if self.limit == "loss":
             best = search.within_loss(self.budget, trials=self.trials)
         else:
-            unit, per = ("bytes", 1) if self.limit == "bytes" else ("bits in all", count)
-            best = search.within_size(math.floor(self.budget * per) - fixed, unit=unit)
+            per = 1 if self.limit == "bytes" else count
+            smallest = (int(frontier.sizes[0]) + fixed) / per
+            if self.budget < smallest:
+                raise InvalidInput(
+                    "recipe.budget",
+                    f"no mix is as small as {self.budget:g} {self.limit}",
+                    allowed=f"at least {smallest:.6g} {self.limit}",
+                )
+            best = search.within_size(math.floor(self.budget * per) - fixed)
         chosen = layer_formats(frontier.choice(best.point))
-        if all(form == _FULL for form in chosen.values()):
+        if all(form == FULL for form in chosen.values()):
             raise InvalidInput(
-                "recipe.budget", "leaves every layer at 16 bits", allowed="a larger loss, or a smaller size"
+                "recipe.budget",
+                f"leaves every layer at {self._full_bits:g} bits",
+                allowed="a larger loss, or a smaller size",
             )
-        self._explain(groups, chosen, always, table)
-        given.facts.update(self._facts(groups, chosen, table, search.trials, best))
+        self._reasons.clear()
+        self._reasons.update(
+            dict.fromkeys(always, f"kept at {self._full_bits:g} bits: asked for by `{self.keep}`")
+        )
+        self._reasons.update(kept_reasons(groups, chosen, table, bits=self._full_bits))
+        given.facts.update(mix_facts(groups, chosen, self._recipes, search.trials, best))
+        given.facts.update(sensitivity_facts(groups, table))
         given.facts["mix.bits_per_linear_weight"] = (
             sum(self._bits(group, chosen[group.layers[0]]) for group in groups)
             + self._full_bits * sum(model.get_submodule(name).weight.numel() for name in always)
@@ -271,16 +279,16 @@ class Mixed(Recipe, frozen=True, kw_only=True, dict=True, tag="mixed"):
 
     def _bits(self, group: Group, form: str) -> int:
         """Return the bits of the group's weights in a format, group scales included."""
-        bits = self._full_bits if form == _FULL else self._recipes[form].scheme.weight.bits
+        bits = self._full_bits if form == FULL else self._recipes[form].scheme.weight.bits
         return round(bits * group.parameters)
 
     def _size(self, group: Group, form: str, table: Table) -> int:
         if self.limit != "bytes":
             return self._bits(group, form)
-        return self._bits(group, form) // 8 if form == _FULL else table[group.name][form].stored_bytes
+        return self._bits(group, form) // 8 if form == FULL else table[group.name][form].stored_bytes
 
     def _kl(self, group: Group, form: str, table: Table) -> float:
-        return 0.0 if form == _FULL else table[group.name][form].kl
+        return 0.0 if form == FULL else table[group.name][form].kl
 
     def _fixed_size(self, model: Any, groups: tuple[Group, ...], count: int) -> int:
         """Return the size, in the unit of the limit, of what the search cannot change."""
@@ -288,47 +296,3 @@ class Mixed(Recipe, frozen=True, kw_only=True, dict=True, tag="mixed"):
         if self.limit == "bytes":
             return count_weights(model).total_bytes - round(variable * self._full_bits / 8)
         return round(self._full_bits * (count - variable))
-
-    def _explain(
-        self, groups: tuple[Group, ...], chosen: dict[str, str], always: list[str], table: Table
-    ) -> None:
-        self._reasons.clear()
-        self._reasons.update(dict.fromkeys(always, f"kept at 16 bits: asked for by `{self.keep}`"))
-        for group in groups:
-            if chosen[group.layers[0]] == _FULL:
-                least = min((entry.kl for entry in table[group.name].values()), default=0.0)
-                reason = f"kept at 16 bits: sensitive, KL {least:.2g} where it alone is quantized"
-                self._reasons.update(dict.fromkeys(group.layers, reason))
-
-    def _facts(
-        self,
-        groups: tuple[Group, ...],
-        chosen: dict[str, str],
-        table: Table,
-        trials: tuple[Trial, ...],
-        best: Trial,
-    ) -> dict[str, Fact]:
-        facts: dict[str, Fact] = {
-            "mix.predicted_loss": best.predicted_loss,
-            "mix.measured_loss": best.measured.loss,
-            "mix.measured_loss_upper_95": best.measured.upper,
-            "mix.measured_kl": best.measured.kl,
-            "mix.points_tried": len(trials),
-            "mix.tried": "; ".join(
-                f"predicted {trial.predicted_loss:.3%}, measured {trial.measured.loss:.3%} "
-                f"(at most {trial.measured.upper:.3%}), size {trial.size}"
-                for trial in trials
-            ),
-        }
-        for form in (_FULL, *self._recipes):
-            names = [group.name for group in groups if chosen[group.layers[0]] == form]
-            facts[f"mix.layers.{form}"] = ", ".join(names)
-        entries = [(entry.kl, group, form) for group in groups for form, entry in table[group.name].items()]
-        parts: dict[str, float] = {}
-        for kl, group, form in entries:
-            key = f"sensitivity.all_of.{group.part}.{form}"
-            parts[key] = parts.get(key, 0.0) + kl
-        largest = sorted(entries, key=lambda entry: -entry[0])[:TOP_SENSITIVITIES]
-        facts.update(parts)
-        facts.update({f"sensitivity.{group.name}.{form}": kl for kl, group, form in largest})
-        return facts

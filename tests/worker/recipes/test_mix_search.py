@@ -61,16 +61,14 @@ def test_a_size_budget_takes_the_measured_best_of_the_point_and_its_neighbours()
         return Deviation(kl=kl, loss=kl, upper=kl)
 
     searching = MixSearch(frontier, measure)
-    found = searching.within_size(45, unit="bits")
+    found = searching.within_size(45)
     assert [trial.size for trial in searching.trials] == [36, 24, 12]
     assert len(searching.trials) == 1 + NEIGHBOURS
     assert found.size == 36
-    found = MixSearch(frontier, lambda choice: Deviation(kl=-sum(choice), loss=0, upper=0)).within_size(
-        48, unit="bits"
-    )
+    found = MixSearch(frontier, lambda choice: Deviation(kl=-sum(choice), loss=0, upper=0)).within_size(48)
     assert found.size == 24
 
 
-def test_a_size_no_mix_has_is_refused_with_the_smallest():
-    with pytest.raises(InvalidInput, match="at least 32 bits"):
-        search(1.0).within_size(31, unit="bits")
+def test_a_size_no_mix_has_is_refused():
+    with pytest.raises(ValueError, match="as small as 31"):
+        search(1.0).within_size(31)
