@@ -184,7 +184,8 @@ def merge(parts: Iterable[Measured]) -> Measured:
 
 def _check_bases(where: str, measured: Measured) -> None:
     """Only what was measured belongs here, and synthetic weights say nothing of accuracy."""
-    for item in (*measured.profiles, *measured.evaluations):
+    evidence: list[Profile | Evaluation] = [*measured.profiles, *measured.evaluations]
+    for item in evidence:
         if item.basis is not Basis.MEASURED:
             raise InvalidInput(
                 where, f"`{item.id}` is {item.basis.value}", allowed=f"basis {Basis.MEASURED.value}"
