@@ -99,11 +99,12 @@ class Heartbeat:
             self._wake.clear()
             try:
                 self._beat()
-            except Unavailable as error:
+            except Unavailable as error:  # tried again soon, to be heard before others are when the server is back
                 _log.warning("%s: %s", self._lease.job.id, error)
                 if not self.is_held():
                     self._lose("no server answered until long after the lease ran out")
-            last = time.monotonic()
+            else:
+                last = time.monotonic()
 
     def _has_news(self) -> bool:
         return self._feed.has_more() or self._told != (self._share, self._message)

@@ -63,7 +63,7 @@ class WorkerRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def row(worker: Worker, *, job_id: str | None, now: datetime) -> WorkerRow:
-    """Return the worker with its state. A leased job counts as running until its lease has run out."""
+    """Return the worker with its state; `job_id` is the job whose lease it holds."""
     if worker.draining or worker.drain_asked:
         state = WorkerState.DRAINING if job_id or worker.is_recent(now) else WorkerState.AWAY
     elif job_id:

@@ -95,11 +95,16 @@ def lease(
     capabilities: AbstractSet[str],
     kinds: AbstractSet[JobKind] | None = None,
     now: datetime,
+    take_back: bool = True,
 ) -> Lease | None:
-    """Give `worker` the oldest queued job it can run, None when there is none. Lost leases are queued again first."""
+    """Give `worker` the oldest queued job it can run, None when there is none.
+
+    Leases that ran out are taken back first, unless `take_back` is False.
+    """
     check_name("worker", worker)
     check_time("now", now)
-    expire(tx, now)
+    if take_back:
+        expire(tx, now)
     waiting = select(Jobs.requires_key).where(Jobs.state == JobState.QUEUED.value).distinct()
     fitting = [
         key
@@ -219,6 +224,14 @@ def expire(tx: WriteTransaction, now: datetime) -> int:
         log_tail = job_logs.tail(tx, job.id, len(job.attempts))
         _store(tx, rules.expire(job, now=now, log_tail=log_tail))
     return len(lost)
+
+
+def has_overdue(tx: Transaction, before: datetime) -> bool:
+    """Return whether a lease ran out at `before` or earlier and was not taken back."""
+    statement = select(Jobs.number).where(
+        Jobs.state == JobState.LEASED.value, Jobs.lease_expires_at <= check_time("before", before)
+    )
+    return tx.connection.execute(statement.limit(1)).first() is not None
 
 
 def _locked(tx: WriteTransaction, id_: str) -> Job:

@@ -90,12 +90,7 @@ def page(
     tx: Transaction, *, now: datetime, limit: int = DEFAULT_LIMIT, cursor: str | None = None
 ) -> Page[WorkerRow]:
     """Return workers by name, each with its state and the job it runs. Raises InvalidInput."""
-    leased = select(Jobs.document).where(Jobs.state == JobState.LEASED.value)
-    running = {
-        job.current.worker: job.id
-        for job in tx.connection.execute(leased).scalars()
-        if job.current is not None
-    }
+    running = _running(tx, now)
     keyset = Keyset(Workers.name, Workers.name, type_=str, scope=("workers",))
     return fetch(
         tx,
@@ -109,10 +104,7 @@ def page(
 
 def row(tx: Transaction, worker: Worker, *, now: datetime) -> WorkerRow:
     """Return one worker as it is listed."""
-    leased = select(Jobs.document).where(Jobs.state == JobState.LEASED.value)
-    jobs = tx.connection.execute(leased).scalars()
-    running = next((job.id for job in jobs if job.current and job.current.worker == worker.name), None)
-    return rules.row(worker, job_id=running, now=now)
+    return rules.row(worker, job_id=_running(tx, now).get(worker.name), now=now)
 
 
 def recent(tx: Transaction, now: datetime) -> tuple[Worker, ...]:
@@ -120,6 +112,12 @@ def recent(tx: Transaction, now: datetime) -> tuple[Worker, ...]:
     since = check_time("now", now) - timedelta(seconds=RECENT_SECONDS)
     statement = select(Workers.document).where(Workers.last_seen_at >= since).order_by(Workers.name)
     return tuple(tx.connection.execute(statement).scalars())
+
+
+def _running(tx: Transaction, now: datetime) -> dict[str, str]:
+    """Return the job that each worker runs, by the worker's name: one whose lease ran out runs none."""
+    held = select(Jobs.document).where(Jobs.state == JobState.LEASED.value, Jobs.lease_expires_at > now)
+    return {job.current.worker: job.id for job in tx.connection.execute(held).scalars() if job.current}
 
 
 def _get(tx: Transaction, name: str) -> Worker | None:

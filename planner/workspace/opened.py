@@ -32,6 +32,7 @@ class Opened:
             self.registry.close()
             raise
         self._presets = built_in.presets
+        self.opened_at = self.now()
 
     def now(self) -> datetime:
         """Return the time, in UTC."""

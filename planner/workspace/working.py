@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
+from planner.domain import job as rules
 from planner.domain.job import Failure, Job, JobKind, JobState, Lease
 from planner.domain.job_log import JobLog, LogChunk
 from planner.domain.job_requirement import parse
@@ -52,6 +53,7 @@ class Working(Opened):
     ) -> Page[Job]:
         """Return jobs, newest first; a queued one says what no worker seen recently meets."""
         now = self.now()
+        self._take_back_overdue(now)
         with self.registry.read() as tx:
             found = jobs.page(tx, state=state, kind=kind, limit=limit, cursor=cursor)
             seen = workers.recent(tx, now)
@@ -61,6 +63,7 @@ class Working(Opened):
     def job(self, job_id: str) -> Job:
         """Return a job; a queued one says what no worker seen recently meets."""
         now = self.now()
+        self._take_back_overdue(now)
         with self.registry.read() as tx:
             return _with_unmatched(jobs.get(tx, job_id), workers.recent(tx, now), now)
 
@@ -72,7 +75,7 @@ class Working(Opened):
     def lease(
         self, *, worker: str, capabilities: frozenset[str] = frozenset(), kinds: tuple[JobKind, ...] = ()
     ) -> Lease | None:
-        """Give `worker` the oldest job it can do, after taking back leases that ran out.
+        """Give `worker` the oldest job it can do, after taking back leases that ran out while their holders could report.
 
         Raises Draining when the worker was told to take no more.
         """
@@ -91,6 +94,7 @@ class Working(Opened):
                     capabilities=capabilities,
                     kinds=frozenset(kinds) if kinds else None,
                     now=now,
+                    take_back=self._workers_could_report(now),
                 )
             workers.hear(tx, worker, capabilities=capabilities, kinds=kinds, now=now)
         if told_to_drain:
@@ -150,6 +154,23 @@ class Working(Opened):
         with self.registry.write() as tx:
             told = workers.ask_to_drain(tx, worker, drain=not resume)
             return workers.row(tx, told, now=self.now())
+
+    def _workers_could_report(self, now: datetime) -> bool:
+        """Return whether this server was there for the time of a lease: before, silence is no sign of a dead worker."""
+        return now - self.opened_at >= timedelta(seconds=rules.LEASE_SECONDS)
+
+    def _take_back_overdue(self, now: datetime) -> None:
+        """Take back leases that ran out a lease's time ago, although no worker has asked for a job since.
+
+        Whoever looks at jobs sees what became of them; a holder that is only late is left time to be heard.
+        """
+        if not self._workers_could_report(now):
+            return
+        with self.registry.read() as tx:
+            overdue = jobs.has_overdue(tx, now - timedelta(seconds=rules.LEASE_SECONDS))
+        if overdue:
+            with self.registry.write() as tx:
+                jobs.expire(tx, now)
 
 
 def _with_unmatched(job: Job, seen: tuple[Worker, ...], now: datetime) -> Job:

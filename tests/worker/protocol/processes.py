@@ -192,7 +192,7 @@ class Lab:
         spec = {"base": {"from": "reference"}, "recipe": {"recipe": "bf16"}, "name": behaviour}
         return self.client.create_job(JobRequest(kind=JobKind.BUILD, spec=spec, max_attempts=attempts))
 
-    def wait(self, condition: Callable[[], bool], *, seconds: float = 40.0) -> None:
+    def wait(self, condition: Callable[[], bool], *, seconds: float = 90.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:

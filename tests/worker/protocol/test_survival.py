@@ -112,6 +112,29 @@ def test_a_server_killed_and_started_again_loses_nothing(here: Lab) -> None:
     assert here.client.job_log(job.id).text == "".join(f"step {step}\n" for step in range(30))
 
 
+def test_a_server_that_comes_back_waits_for_those_it_could_not_hear(here: Lab) -> None:
+    here.worker("a")
+    job = here.queue("slow")
+    here.runs(job, "a")
+    here.worker("idle")
+    here.wait(lambda: len(here.client.workers().items) >= 2)
+    here.server.kill()
+    time.sleep(LEASE_SECONDS + 0.3)
+    here.server.start()  # both ask at once, the idle one perhaps first
+    done = here.wait_until(job, _ended)
+    assert done.state is JobState.SUCCEEDED
+    assert _reasons(done) == [None]
+
+
+def test_a_job_whose_worker_died_does_not_look_alive_for_ever(here: Lab) -> None:
+    only = here.worker("a")
+    job = here.queue("hang_first")
+    here.runs(job, "a")
+    only.kill()
+    lost = here.wait_until(job, lambda now: now.state is JobState.QUEUED)
+    assert _reasons(lost) == [FailureReason.WORKER_LOST], "although no worker asks for jobs"
+
+
 def test_a_short_cut_of_the_network_is_bridged(here: Lab) -> None:
     proxy = here.proxy()
     here.worker("a", url=proxy.url)
