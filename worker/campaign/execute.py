@@ -27,7 +27,7 @@ from worker.isolation import StartMethod, run_isolated
 from worker.jobs import BuildSpec, EvaluateSpec, MeasureResult, MeasureSpec, Spec
 from worker.progress import Report, part
 from worker.runner import LOG_FILE, RESULT_FILE, VARIANT_FOLDER, Runner, start_method
-from worker.sources import PathSource, ReferenceSource, Resolver, Source
+from worker.sources import PathSource, ReferenceSource, ReferenceTask, Resolver, Source
 
 GRACE_SECONDS: Final = 30.0
 """How much longer than its limit a unit may take: loading is only estimated, and a result is worth the wait."""
@@ -143,14 +143,13 @@ class Executor:
             return True
 
         try:
-            common = {"threads": work.threads}
             build = BuildSpec(
                 base=base,
                 recipe=work.recipe,
                 model=work.register_as,
                 # What needs a GPU to build is built on it.
                 device="auto" if "cuda" in work.recipe.requires else work.build_device,
-                **common,
+                threads=work.threads,
             )
             if not run("build", build):
                 return tuple(failures)
@@ -163,10 +162,12 @@ class Executor:
                 EvaluateSpec(
                     variant=built,
                     baseline=base,
+                    dataset=ReferenceSource(),
+                    tasks=tuple(ReferenceTask(task=task) for task in work.tasks),
                     limit=work.documents,
                     window=work.window,
                     device=work.device,
-                    **common,
+                    threads=work.threads,
                 ),
             )
         finally:

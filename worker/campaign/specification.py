@@ -49,6 +49,8 @@ class ShapeStep(_Step, frozen=True, kw_only=True, tag="shape"):
     """Seconds after which no further run of a point starts; a point estimated above it is not tried, and named."""
     kernels: Kernels = Kernels.AUTO
     """Library of the quantized products, as the compiled engine takes it."""
+    thorough: bool = False
+    """Compile longer for a few percent more speed."""
     device: str = "auto"
 
 
@@ -62,7 +64,9 @@ class RecipeStep(_Step, frozen=True, kw_only=True, tag="recipe"):
     """Model id the results are about; None takes the model's own name."""
     conditions: Conditions = Conditions()
     documents: int | None = None
-    """How many documents of the evaluation text to use; None uses all."""
+    """How many documents of the evaluation text, and items of each task, to use; None uses all."""
+    tasks: tuple[Literal["next-line", "finish-line"], ...] = ()
+    """Tasks that ship with the worker, scored besides the perplexity of the evaluation text."""
     window: int = DEFAULT_WINDOW
     build_device: str = "auto"
     device: str = "auto"

@@ -12,6 +12,7 @@ from worker.campaign.units import ShapeWork, TrainWork
 from worker.engines import ModelEngine
 from worker.engines.kernels import Kernels
 from worker.engines.loading import resolve_device
+from worker.measure.kernel import KERNEL_ROWS
 from worker.measure.profile import Measured, measure_engine
 from worker.progress import Report
 from worker.reference.card import Facts
@@ -22,12 +23,17 @@ SEED = 0
 
 def load_shape(work: ShapeWork) -> ModelEngine:
     """Return a compiled engine over a model of the shape with synthetic weights."""
-    from worker.engines.compiled import CompiledEngine
+    from worker.engines.compiled import CompiledEngine, rows_of
     from worker.engines.synthetic import synthetic_model
 
     device = resolve_device(work.conditions.device)
     model = synthetic_model(work.architecture, work.recipe, device=device, seed=SEED)
-    return CompiledEngine(model, kernels=Kernels(work.kernels))
+    return CompiledEngine(
+        model,
+        kernels=Kernels(work.kernels),
+        rows=(*rows_of(work.conditions.workloads), *KERNEL_ROWS),
+        thorough=work.conditions.thorough,
+    )
 
 
 def shape_task(work: ShapeWork, load: Callable[[ShapeWork], ModelEngine], *, report: Report) -> Measured:

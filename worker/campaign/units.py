@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -60,6 +60,7 @@ class RecipeWork(msgspec.Struct, frozen=True, kw_only=True, tag="recipe"):
     recipe: AnyRecipe
     conditions: Conditions
     documents: int | None
+    tasks: tuple[Literal["next-line", "finish-line"], ...]
     window: int
     build_device: str
     device: str
@@ -179,6 +180,7 @@ def _shapes(step: ShapeStep, machine: Machine, catalogue: Catalogue) -> Iterator
                     device=step.device,
                     repetition=step.repetition,
                     point_limit_seconds=step.point_limit_seconds,
+                    thorough=step.thorough,
                 ),
                 kernels=step.kernels.value,
             )
@@ -203,6 +205,7 @@ def _recipes(step: RecipeStep, trained: dict[str, str]) -> Iterator[Unit]:
             recipe=recipe,
             conditions=step.conditions,
             documents=step.documents,
+            tasks=step.tasks,
             window=step.window,
             build_device=step.build_device,
             device=step.device,

@@ -9,11 +9,12 @@ On CUDA a decode step is then captured once and replayed, so that Python costs n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from planner.domain.runtime import Runtime
+from planner.domain.workload import Workload
 from planner.errors import InvalidInput
 from worker.engines import Generation
 from worker.engines.formats.inference import settings_of
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 MODE: Final = "compiled"
 _REGION: Final = 4
-"""Layers compiled together: what lies between two of them is then fused too."""
+"""Layers compiled together where time allows: what lies between two of them is then fused too."""
 _RECOMPILES: Final = 64
 """Shapes that one layer's code may be compiled for."""
 
@@ -45,10 +46,17 @@ class CompiledEngine:
     """One loaded variant; the model is changed in place and belongs to the engine from then on."""
 
     def __init__(
-        self, model: Any, *, kernels: Kernels = Kernels.AUTO, rows: Sequence[int] | None = None
+        self,
+        model: Any,
+        *,
+        kernels: Kernels = Kernels.AUTO,
+        rows: Sequence[int] | None = None,
+        thorough: bool = False,
     ) -> None:
         """Prepare `model`; `rows` are the numbers of tokens that will be computed at once, None when unknown.
 
+        `thorough` compiles several layers together and tries configurations of every generated kernel: several times as
+        long to compile, a few percent faster.
         Raises InvalidInput for an architecture or settings that this engine cannot run, or kernels that are missing.
         """
         import torch
@@ -70,7 +78,7 @@ class CompiledEngine:
         # The reductions that stand for products of one row reach the speed of memory only when tuned.
         self._reduces = any(isinstance(module, RowwiseFp8) for module in model.modules())
         torch._dynamo.config.recompile_limit = _RECOMPILES  # noqa: SLF001  the documented place
-        self._compile_layers()
+        self._compile_layers(thorough=thorough)
         self._runtime = Runtime(name="transformers", version=transformers.__version__, mode=MODE)
         self._state: _State | None = None
         self._shapes: set[tuple[str, int, int]] = set()
@@ -84,13 +92,14 @@ class CompiledEngine:
         device: torch.device,
         kernels: Kernels = Kernels.AUTO,
         rows: Sequence[int] | None = None,
+        thorough: bool = False,
     ) -> Self:
         """Return the engine with the variant in `directory` loaded. Raises as `loading.load_model` does, and as the engine."""
         from worker.engines.formats.quantized_linear import unsettled
 
         with unsettled():
             model = load_model(directory, device=device)
-        return cls(model, kernels=kernels, rows=rows)
+        return cls(model, kernels=kernels, rows=rows, thorough=thorough)
 
     @property
     def model(self) -> Any:
@@ -211,14 +220,17 @@ class CompiledEngine:
         state.token.copy_(_greedy(output.logits))
         filled.advance()
 
-    def _compile_layers(self) -> None:
-        """Let every few layers run code that was compiled once: prompts of any length, decode steps per batch size."""
+    def _compile_layers(self, *, thorough: bool) -> None:
+        """Let every layer, or few, run code that was compiled once: prompts of any length, decode steps per batch size."""
         import torch
 
-        size = next(size for size in range(_REGION, 0, -1) if len(self._layers) % size == 0)
+        largest = _REGION if thorough else 1
+        size = next(size for size in range(largest, 0, -1) if len(self._layers) % size == 0)
         prefill = torch.compile(_run_layers, dynamic=True)
-        options = {"max_autotune_pointwise": True} if self._reduces else {}
-        decode = torch.compile(_run_layers, dynamic=None, options=options)
+        options = {"max_autotune_pointwise": True} if thorough or self._reduces else {}
+        # Of a step's sizes only the cache's length may change without other code: flex attention's decode kernel is
+        # made for one number of requests.
+        decode = torch.compile(_run_layers, dynamic=True, options=options)
         for layer in self._layers:
             layer.self_attn.layer_idx = 0
         for start in range(0, len(self._layers), size):
@@ -244,6 +256,9 @@ class _State:
         self.cache = StaticKeyValueCache(
             [StaticKeyValues(shape, self.filled, model.dtype) for _ in layers], self.filled
         )
+        for layer in self.cache.layers:
+            for tensor in (layer.keys, layer.values):
+                _mark_static(tensor, (0, 1, 3))
         self._graph: Any = None
         self._step: Callable[[], None] | None = None
 
@@ -286,11 +301,22 @@ def _run_layers(layers: list[Any], caches: list[Any], hidden: torch.Tensor, more
 
 def _region_forward(region: list[Any], start: int, prefill: Any, decode: Any) -> Any:
     def call(hidden_states: torch.Tensor, *, past_key_values: StaticKeyValueCache, **more: Any) -> Any:
-        compiled = prefill if hidden_states.shape[1] > 1 else decode
+        compiled = prefill
+        if hidden_states.shape[1] == 1:
+            compiled = decode
+            for tensor in (hidden_states, *more["position_embeddings"]):
+                _mark_static(tensor, range(tensor.dim()))
         caches = past_key_values.layers[start : start + len(region)]
         return compiled(region, caches, hidden_states, more)
 
     return call
+
+
+def _mark_static(tensor: torch.Tensor, dimensions: Iterable[int]) -> None:
+    import torch
+
+    for dimension in dimensions:
+        torch._dynamo.mark_static(tensor, dimension)  # noqa: SLF001  the documented place
 
 
 def _passed_through(hidden_states: torch.Tensor, **_: Any) -> torch.Tensor:
@@ -313,6 +339,16 @@ def _decoder_layers(model: Any) -> list[Any]:
             "mode", "`compiled` has an attention and a KV cache of its own", allowed="eager for this variant"
         )
     return layers
+
+
+def rows_of(workloads: Iterable[Workload]) -> tuple[int, ...]:
+    """Return the numbers of tokens that the engine computes at once in these workloads: whole prompts, and single steps."""
+    found = {rows for workload in workloads for rows in _rows(workload)}
+    return tuple(sorted(found))
+
+
+def _rows(workload: Workload) -> tuple[int, int]:
+    return workload.concurrency, workload.concurrency * workload.input_tokens
 
 
 def _greedy(logits: torch.Tensor) -> torch.Tensor:

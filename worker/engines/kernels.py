@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MINIMUM_CAPABILITY: Final = (8, 0)
 """Compute capability from which Humming multiplies BF16 activations."""
+_MOST_ROWS: Final = 8192
+"""Beyond it Humming's choice of kernel does not change."""
 _PACK: Final = 32
 """Weights are packed in 32-bit words, whole words per row and group."""
 
@@ -146,7 +148,7 @@ def compile_kernels(layers: Iterable[HummingLinear], rows: Sequence[int]) -> Non
             wanted[name] = _intervals(
                 [
                     (count, get_heuristics_config(config, shape_m=count, device=device))
-                    for count in sorted(set(rows))
+                    for count in sorted({min(rows_, _MOST_ROWS) for rows_ in rows})
                 ]
             )
         linear.tuning = wanted[name]

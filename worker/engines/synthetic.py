@@ -82,7 +82,9 @@ def synthetic_model(
 
     quantizing = recipe.torchao_config()
     stored = isinstance(recipe, StoredRecipe) and not recipe.needs_text
-    if quantizing is None and recipe.quantizes_weights and not stored:
+    scheme = recipe.scheme
+    special = recipe.needs_text or scheme.kv is not None or scheme.attention is not None
+    if special or (quantizing is None and recipe.quantizes_weights and not stored):
         raise InvalidInput(
             "recipe",
             f"`{recipe_name(recipe)}` cannot be applied to synthetic weights",

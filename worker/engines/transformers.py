@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from planner.domain.runtime import Runtime
 from planner.errors import InvalidInput
 from worker.engines import Generation
+from worker.engines.cache import make_cache
 from worker.engines.loading import context_limit, load_model
 
 if TYPE_CHECKING:
@@ -27,32 +28,24 @@ class Mode(StrEnum):
     """How the model's forward pass is executed."""
 
     EAGER = "eager"
-    """Operator by operator, with a KV cache that grows."""
+    """Operator by operator, with a KV cache that grows: `TransformersEngine`."""
     COMPILED = "compiled"
-    """Decode steps compiled by inductor (with CUDA graphs on CUDA) over a preallocated KV cache; prefill stays eager."""
+    """Compiled layers and captured steps over a KV cache of fixed size: `worker.engines.compiled`."""
 
 
 class TransformersEngine:
-    """One loaded variant."""
+    """One loaded variant, executed operator by operator."""
 
-    def __init__(self, model: Any, *, mode: Mode = Mode.EAGER) -> None:
-        import torch
+    def __init__(self, model: Any) -> None:
         import transformers
 
         self._model = model
-        self._mode = mode
-        self._runtime = Runtime(name="transformers", version=transformers.__version__, mode=mode.value)
-        self._static: Any | None = None
-        self._static_key: tuple[int, int] | None = None
-        self._step: Any = model
-        if mode is Mode.COMPILED:
-            options = "reduce-overhead" if model.device.type == "cuda" else "default"
-            self._step = torch.compile(model.forward, mode=options, dynamic=False)
+        self._runtime = Runtime(name="transformers", version=transformers.__version__, mode=Mode.EAGER.value)
 
     @classmethod
-    def load(cls, directory: Path, *, device: torch.device, mode: Mode = Mode.EAGER) -> Self:
+    def load(cls, directory: Path, *, device: torch.device) -> Self:
         """Return the engine with the variant in `directory` loaded. Raises as `loading.load_model` does."""
-        return cls(load_model(directory, device=device), mode=mode)
+        return cls(load_model(directory, device=device))
 
     @property
     def model(self) -> Any:
@@ -95,44 +88,15 @@ class TransformersEngine:
         times: list[float] = []
         tokens_out: list[torch.Tensor] = []
         with torch.inference_mode():
-            cache = self._cache(requests, tokens + output_tokens)
+            cache = make_cache(self._model, requests, tokens + output_tokens)
             start = time.perf_counter()
-            token = self._prefill(torch.from_numpy(prompts).to(device), cache)
-            tokens_out.append(token.cpu())
-            times.append(time.perf_counter() - start)
-            for step in range(1, output_tokens):
-                token = self._decode(token, cache, tokens + step - 1)
+            token = torch.from_numpy(prompts).to(device)
+            for _ in range(output_tokens):
+                output = self._model(input_ids=token, past_key_values=cache, use_cache=True, logits_to_keep=1)
+                token = _greedy(output.logits)
                 tokens_out.append(token.cpu())
                 times.append(time.perf_counter() - start)
         return Generation(seconds=tuple(times), tokens=torch.cat(tokens_out, dim=1).numpy())
-
-    def _cache(self, requests: int, length: int) -> Any:
-        """Return an empty KV cache: one that grows, or the preallocated one of this shape, cleared."""
-        from transformers import DynamicCache, StaticCache
-
-        if self._mode is Mode.EAGER:
-            return DynamicCache(config=self._model.config)
-        if self._static is None or self._static_key != (requests, length):
-            self._static = StaticCache(config=self._model.config, max_cache_len=length)
-            self._static_key = (requests, length)
-        else:
-            self._static.reset()
-        return self._static
-
-    def _prefill(self, prompts: torch.Tensor, cache: Any) -> torch.Tensor:
-        output = self._model(input_ids=prompts, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return _greedy(output.logits)
-
-    def _decode(self, token: torch.Tensor, cache: Any, position: int) -> torch.Tensor:
-        import torch
-
-        if self._mode is Mode.EAGER:
-            output = self._step(input_ids=token, past_key_values=cache, use_cache=True)
-            return _greedy(output.logits)
-        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        positions = torch.full((1, 1), position, dtype=torch.int64, device=token.device)
-        output = self._step(input_ids=token, position_ids=positions, past_key_values=cache, use_cache=True)
-        return _greedy(output.logits).clone()
 
 
 def _greedy(logits: torch.Tensor) -> torch.Tensor:

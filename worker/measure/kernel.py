@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import torch
 
 _STEPS: Final = 4
+_PROMPT: Final = 8
+KERNEL_ROWS: Final = (1, _PROMPT)
+"""Numbers of tokens that are computed at once while the kernel is looked for."""
 _MAX_NAME: Final = 160
 _MATRIX: Final = re.compile(
     r"gemm|gemv|matmul|(?:\b|_)(?:add)?b?mm(?:\b|_)|linear|nvjet|cutlass|xmma|splitk", re.IGNORECASE
@@ -29,7 +32,7 @@ def dominant_kernel(engine: Engine, device: torch.device) -> str | None:
     """
     from torch.profiler import ProfilerActivity, profile
 
-    prompts = prompts_for(Workload(input_tokens=8, output_tokens=_STEPS), engine.vocabulary)
+    prompts = prompts_for(Workload(input_tokens=_PROMPT, output_tokens=_STEPS), engine.vocabulary)
     on_cuda = device.type == "cuda"
     try:
         with profile(activities=[ProfilerActivity.CUDA if on_cuda else ProfilerActivity.CPU]) as recorded:

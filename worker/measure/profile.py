@@ -16,12 +16,14 @@ from planner.domain.profile import Fact, Profile
 from planner.domain.workload import Workload
 from planner.errors import InvalidInput
 from worker.engines import ModelEngine
+from worker.engines.formats.gguf_timing import refuse_timing
+from worker.engines.kernels import Kernels
 from worker.engines.loading import MAX_THREADS, resolve_device
 from worker.engines.transformers import Mode, TransformersEngine
 from worker.measure.batch import BatchMeter
 from worker.measure.device import identify
 from worker.measure.environment import copy_bandwidth
-from worker.measure.kernel import dominant_kernel
+from worker.measure.kernel import KERNEL_ROWS, dominant_kernel
 from worker.measure.latency import PROTOCOL, Repetition
 from worker.measure.place import Place
 from worker.measure.session import MAX_SECONDS, Session, check_context
@@ -35,6 +37,7 @@ DEFAULT_WORKLOADS: Final = (
 )
 
 MAX_SPREAD: Final = 0.9
+MAX_DEVICES: Final = 64
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,13 +46,19 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     workloads: tuple[Workload, ...] = DEFAULT_WORKLOADS
     device: str = "auto"
     mode: Mode = Mode.EAGER
+    kernels: Kernels = Kernels.AUTO
+    """Library of the quantized products in compiled mode."""
+    thorough: bool = False
+    """Compile longer for a few percent more speed, in compiled mode."""
     batching: Literal["static", "continuous"] = "static"
     """All requests of a point in one batch, or requests that come and go in a closed loop."""
     length_spread: float | None = None
     """How far the lengths of requests in a closed loop lie from the point's, as a share. None is half for continuous
     batching, whose point is unequal requests, and none for a server, so that a point is what it says."""
+    tensor_parallel: int = 1
+    """How many devices of this machine every layer is cut over."""
     threads: int | None = None
-    """Threads of CPU work; None leaves torch's choice."""
+    """Threads of CPU work of each process; None leaves torch's choice, shared among them."""
     repetition: Repetition = Repetition()
     tainted: Literal["keep", "refuse"] = "keep"
     point_limit_seconds: float | None = None
@@ -62,6 +71,12 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise InvalidInput("workloads", f"are {len(self.workloads)}", allowed="1 to 1000")
         if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
             raise InvalidInput("threads", f"{self.threads} is out of range", allowed=f"1 to {MAX_THREADS}")
+        if not 1 <= self.tensor_parallel <= MAX_DEVICES:
+            raise InvalidInput(
+                "tensor_parallel", f"{self.tensor_parallel} is out of range", allowed=f"1 to {MAX_DEVICES}"
+            )
+        if self.tensor_parallel > 1 and (self.mode is not Mode.EAGER or self.batching != "static"):
+            raise InvalidInput("mode", "with tensor parallelism", allowed="eager, all requests in one batch")
         if self.length_spread is not None and not 0 <= self.length_spread <= MAX_SPREAD:
             raise InvalidInput(
                 "length_spread", f"{self.length_spread} is out of range", allowed=f"0 to {MAX_SPREAD}"
@@ -81,12 +96,30 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(directory: Path, variant_id: str, conditions: Conditions, *, report: Report = ignore) -> Measured:
-    """Measure the variant in `directory` on this machine. Raises what `measure_engine` and loading raise."""
+    """Measure the variant in `directory` on this machine, over as many devices as the conditions say.
+
+    Raises what `measure_engine`, `measure_parallel` and loading raise, InvalidInput for a file that other engines run.
+    """
+    refuse_timing(directory)
+    if conditions.tensor_parallel > 1:
+        from worker.measure.parallel import measure_parallel
+
+        return measure_parallel(directory, variant_id, conditions, report=report)
 
     def load() -> ModelEngine:
-        return TransformersEngine.load(
-            directory, device=resolve_device(conditions.device), mode=conditions.mode
-        )
+        device = resolve_device(conditions.device)
+        if conditions.mode is Mode.COMPILED:
+            from worker.engines.compiled import CompiledEngine, rows_of
+
+            return CompiledEngine.load(
+                directory,
+                device=device,
+                kernels=conditions.kernels,
+                # The kernel is named with a short prompt.
+                rows=(*rows_of(conditions.workloads), *KERNEL_ROWS),
+                thorough=conditions.thorough,
+            )
+        return TransformersEngine.load(directory, device=device)
 
     return measure_engine(load, variant_id, conditions, report=report)
 

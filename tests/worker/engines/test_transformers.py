@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from planner.errors import InvalidInput
-from worker.engines.transformers import Mode, TransformersEngine
-from worker.reference import model_path
+from worker.engines.transformers import TransformersEngine
 
 pytestmark = pytest.mark.worker
 CPU = torch.device("cpu")
@@ -53,17 +52,3 @@ def test_the_runtime_says_engine_version_and_mode(engine):
 def test_more_than_the_context_is_refused(engine):
     with pytest.raises(InvalidInput, match="at most 256 tokens of context"):
         engine.generate(np.ones((1, 250), dtype=np.int64), 7)
-
-
-def test_compiled_decoding_gives_the_same_tokens_over_a_preallocated_cache(monkeypatch):
-    # A model that has learnt something: with random weights the best two tokens are too near for another order of sums.
-    # Captured as for inductor, but executed as captured: generating code would take half a minute.
-    compile_ = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda step, **_: compile_(step, backend="eager", dynamic=False))
-    prompts = np.random.default_rng(1).integers(0, 4096, size=(1, 12))
-    engine = TransformersEngine.load(model_path(), device=CPU)
-    compiled = TransformersEngine.load(model_path(), device=CPU, mode=Mode.COMPILED)
-    assert compiled.runtime.mode == "compiled"
-    expected = engine.generate(prompts, 8).tokens
-    for _ in range(2):  # the second run has a cache to clear
-        assert np.array_equal(compiled.generate(prompts, 8).tokens, expected)
