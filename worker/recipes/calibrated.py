@@ -1,12 +1,12 @@
 """Recipes with static activation scales: the base runs over calibration text and each layer's inputs are watched.
 
-The scale of a layer's input is its largest magnitude, or a percentile of the magnitudes, over the number format's
-largest value. What is above a percentile's scale saturates, which buys the rest a finer grid.
+The scale of a layer's input is a magnitude over the number format's largest value: the magnitude with the least squared
+error over what was seen, or the largest, or a percentile. What is above it saturates, which buys the rest a finer grid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from planner.errors import InvalidFile, InvalidInput
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from worker.recipes.magnitudes import Magnitudes
 
-Statistic = Literal["absmax", "percentile"]
+Statistic = Literal["mse", "absmax", "percentile"]
 _MAX_WINDOWS = 65_536
 _MAX_WINDOW = 131_072
 
@@ -28,8 +28,9 @@ class CalibratedRecipe(StoredRecipe, frozen=True, kw_only=True):
 
     needs_text: ClassVar[bool] = True
 
-    statistic: Statistic = "absmax"
-    """What of the observed magnitudes becomes the scale."""
+    statistic: Statistic = "mse"
+    """What of the observed magnitudes becomes the scale: that of the least squared error (`mse`), the largest (`absmax`), or
+    a `percentile`."""
     percentile: float = 99.99
     """Share of magnitudes that must not saturate, in percent; for `statistic=percentile`."""
     windows: int = 32
@@ -55,6 +56,17 @@ class CalibratedRecipe(StoredRecipe, frozen=True, kw_only=True):
     def dtype(self) -> ComputeType:
         """BF16."""
         return "bfloat16"
+
+    @property
+    def suffix(self) -> str:
+        """What a variant's name says about the scales: nothing by default."""
+        match self.statistic:
+            case "mse":
+                return ""
+            case "absmax":
+                return "-absmax"
+            case "percentile":
+                return f"-p{self.percentile:g}"
 
     def observe(self, model: Any, given: Ingredients) -> Mapping[str, Magnitudes]:
         """Run the base over the calibration text and return the input magnitudes of every linear layer by its name.
@@ -83,14 +95,26 @@ class CalibratedRecipe(StoredRecipe, frozen=True, kw_only=True):
         given.facts["calibration_tokens"] = sum(len(ids) for ids in chosen.values())
         return watch(model, list(chosen.values()), given.report)
 
-    def input_scale(self, name: str, observed: Mapping[str, Magnitudes], largest: float) -> torch.Tensor:
+    def input_scale(
+        self,
+        name: str,
+        observed: Mapping[str, Magnitudes],
+        largest: float,
+        rounded: Callable[[torch.Tensor], torch.Tensor],
+    ) -> torch.Tensor:
         """Return the scale of the layer's input, one FP32 number. Raises InvalidInput for a layer no text reached."""
         import torch
 
         magnitudes = observed.get(name)
         if magnitudes is None:
             raise InvalidInput("dataset", f"never reaches `{name}`", allowed="more calibration text")
-        most = magnitudes.most if self.statistic == "absmax" else magnitudes.percentile(self.percentile)
-        if not most < float("inf"):
+        if not magnitudes.most < float("inf"):
             raise InvalidFile("*.safetensors", name, "gets inputs that are not finite")
+        match self.statistic:
+            case "absmax":
+                most = magnitudes.most
+            case "percentile":
+                most = magnitudes.percentile(self.percentile)
+            case "mse":
+                most = magnitudes.least_error(rounded, largest)
         return torch.tensor([max(most / largest, torch.finfo(torch.float32).tiny)])

@@ -28,11 +28,7 @@ class Fp8Static(CalibratedRecipe, frozen=True, kw_only=True, tag="fp8_static"):
     @property
     def variant_name(self) -> str:
         """Name with what differs from the defaults."""
-        return (
-            "fp8-static"
-            + ("-per-row" if self.granularity == "row" else "")
-            + (f"-p{self.percentile:g}" if self.statistic == "percentile" else "")
-        )
+        return "fp8-static" + ("-per-row" if self.granularity == "row" else "") + self.suffix
 
     @property
     def scheme(self) -> Scheme:
@@ -68,7 +64,9 @@ class Fp8Static(CalibratedRecipe, frozen=True, kw_only=True, tag="fp8_static"):
 
     def quantize(self, name: str, layer: nn.Linear, observed: Any) -> QuantizedLinear:
         """Round one layer's weight and give it its input scale."""
-        from worker.engines.formats.quantized_linear import FP8_MAX
+        from worker.engines.formats.quantized_linear import FP8, FP8_MAX
 
-        scale = self.input_scale(name, observed, FP8_MAX)
+        scale = self.input_scale(
+            name, observed, FP8_MAX, lambda steps: steps.clamp(max=FP8_MAX).to(FP8).float()
+        )
         return quantize_to_fp8(layer, per_row=self.granularity == "row", input_scale=scale)

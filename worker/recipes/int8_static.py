@@ -23,8 +23,8 @@ class Int8Static(CalibratedRecipe, frozen=True, kw_only=True, tag="int8_static")
 
     @property
     def variant_name(self) -> str:
-        """Name with the percentile where one sets the scales."""
-        return "int8-static" + (f"-p{self.percentile:g}" if self.statistic == "percentile" else "")
+        """Name with the statistic where it is not the default."""
+        return "int8-static" + self.suffix
 
     @property
     def scheme(self) -> Scheme:
@@ -61,5 +61,7 @@ class Int8Static(CalibratedRecipe, frozen=True, kw_only=True, tag="int8_static")
 
         new = Int8Linear(layer.in_features, layer.out_features, layer.bias, static=True)
         new.weight, new.weight_scale = round_rows_to_int8(layer.weight)
-        new.input_scale = self.input_scale(name, observed, INT8_MAX)
+        new.input_scale = self.input_scale(
+            name, observed, INT8_MAX, lambda steps: steps.round().clamp(max=INT8_MAX)
+        )
         return new.to(layer.weight.device)

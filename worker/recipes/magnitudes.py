@@ -6,7 +6,7 @@ The bins are a 64th of an octave wide, so a percentile is known to 1.1 % in one 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -47,6 +47,26 @@ class Magnitudes:
         index = int(torch.searchsorted(passed, percent / 100))
         edge: float = 2.0 ** (_LOWEST + (min(index, _BINS - 1) + 1) / _PER_OCTAVE)
         return min(self.most, edge)
+
+    def least_error(self, rounded: Callable[[torch.Tensor], torch.Tensor], largest: float) -> float:
+        """Return the magnitude to map to `largest` for the least mean squared error over what was seen.
+
+        `rounded` gives the values of the number format nearest to its argument, saturating at `largest`. Every eighth of
+        an octave below the largest magnitude is tried, for twelve octaves, and the largest magnitude itself.
+        """
+        if self._counts is None or self.most == 0.0:
+            return self.most
+        centres = torch.exp2(_LOWEST + (torch.arange(_BINS) + 0.5) / _PER_OCTAVE)
+        counts = self._counts.cpu().double()
+        best, least = self.most, math.inf
+        for step in range(12 * 8):
+            limit = self.most * 2.0 ** (-step / 8)
+            scale = limit / largest
+            moved = (rounded(centres / scale) * scale - centres).double()
+            error = float((counts * moved * moved).sum())
+            if error < least:
+                best, least = limit, error
+        return best
 
 
 def watch(model: Any, windows: Sequence[npt.NDArray[np.int64]], report: Report) -> Mapping[str, Magnitudes]:

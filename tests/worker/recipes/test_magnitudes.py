@@ -26,6 +26,29 @@ def test_percentiles_are_known_to_a_bin(spread, percent):
     assert seen.percentile(100.0) == seen.most
 
 
+def to_int8(steps):
+    return steps.round().clamp(max=127)
+
+
+def squared_error(values, limit):
+    scale = limit / 127
+    return float((to_int8(values.abs() / scale) * scale - values.abs()).square().sum())
+
+
+@pytest.mark.parametrize("outlier", [1.0, 30.0, 1000.0])
+def test_the_scale_of_least_error_is_that_of_the_values_themselves(outlier):
+    values = torch.randn(50_000, generator=torch.Generator().manual_seed(6))
+    values[:20] *= outlier
+    seen = Magnitudes()
+    seen.add(values)
+    chosen = seen.least_error(to_int8, 127)
+    best = min(squared_error(values, seen.most * 2 ** (-step / 32)) for step in range(300))
+    assert squared_error(values, chosen) <= 1.05 * best
+    assert chosen <= seen.most
+    if outlier == 30.0:  # a few large values are worth saturating; a thousandfold one is worth the grid
+        assert chosen < 0.8 * seen.most
+
+
 def test_zeros_and_what_is_not_finite():
     seen = Magnitudes()
     seen.add(torch.zeros(10))
