@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,8 @@ from planner.errors import InvalidInput
 from worker.campaign.bundle import BUNDLE_FILE, unpack, write_bundle
 from worker.campaign.execute import Executor
 from worker.campaign.ledger import Ledger
+from worker.campaign.prepare import MAX_PARALLEL
+from worker.campaign.prepare import prepare as prepare_units
 from worker.campaign.run import Standing, run_campaign, standings
 from worker.campaign.specification import built_in, find_campaign, read_campaign
 from worker.campaign.units import Unit, units_of
@@ -24,6 +27,8 @@ from worker.commands.options import json_option
 from worker.commands.show import print_json, progress_bar
 from worker.failure import JobStopped
 
+PREPARE_SHARE: Final = 0.3
+"""Of the budget, what compiling ahead for one shape may take."""
 _STYLES: Final = {"done": "green", "before": "dim", "partial": "yellow", "left": "yellow", "failed": "red"}
 
 
@@ -46,6 +51,13 @@ _STYLES: Final = {"done": "green", "before": "dim", "partial": "yellow", "left":
 )
 @click.option("--only", help="Run only the units whose title contains this text.")
 @click.option(
+    "--prepare",
+    type=click.IntRange(0, MAX_PARALLEL),
+    default=0,
+    show_default=True,
+    help="Before measuring, compile for this many shapes at a time; worth it with many cores and shapes.",
+)
+@click.option(
     "--retry-failed", is_flag=True, help="Try again what failed for reasons that do not pass by themselves."
 )
 @json_option
@@ -58,6 +70,7 @@ def command(
     list_only: bool,
     bundles: tuple[Path, ...],
     only: str | None,
+    prepare: int,
     retry_failed: bool,
     as_json: bool,
 ) -> None:
@@ -89,7 +102,7 @@ def command(
         raise InvalidInput("out", "is not given", allowed="--out DIR, or --dry-run")
     if not 1 <= budget <= 7 * 86_400:
         raise InvalidInput("budget", f"{budget} is out of range", allowed="1 second to 7 days")
-    _run(path, out, units, bundles, budget=budget, retry=retry_failed, as_json=as_json)
+    _run(path, out, units, bundles, budget=budget, parallel=prepare, retry=retry_failed, as_json=as_json)
 
 
 def _run(
@@ -99,9 +112,11 @@ def _run(
     bundles: tuple[Path, ...],
     *,
     budget: float,
+    parallel: int,
     retry: bool,
     as_json: bool,
 ) -> None:
+    end = time.monotonic() + budget
     campaign = read_campaign(path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     for bundle in bundles:
@@ -129,11 +144,22 @@ def _run(
     with stop_on_signal() as stop, progress_bar(campaign.name) as bar:
         place = {unit.key: number for number, unit in enumerate(units)}
         try:
+            if parallel:
+                prepare_units(
+                    [unit for unit in units if not ledger.is_done(unit, retry=retry)],
+                    parallel=parallel,
+                    seconds=PREPARE_SHARE * budget,
+                    logs=out / "prepared",
+                    stop=stop,
+                    finished=lambda title, why: console.print(
+                        f"prepared {title}" + (f": {why}" if why else ""), highlight=False, soft_wrap=True
+                    ),
+                )
             found = run_campaign(
                 units,
                 ledger,
                 Executor(ledger=ledger, stop=stop),
-                budget_seconds=budget,
+                budget_seconds=end - time.monotonic(),
                 retry=retry,
                 report=lambda unit, share, text: bar(
                     (place[unit.key] + share) / len(units), f"{unit.title}: {text}"
