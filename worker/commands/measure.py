@@ -55,6 +55,14 @@ _MAX_FILE_BYTES = 2**26
     help="Operator by operator, compiled, or requests that join and leave a running batch.",
 )
 @click.option(
+    "--tensor-parallel",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Cut every layer over N devices of this machine; on a CPU, over N processes.",
+)
+@click.option(
     "--endpoint",
     metavar="URL",
     help="Measure this OpenAI-compatible server, which serves VARIANT, instead of loading it.",
@@ -153,6 +161,7 @@ def command(
         mode=Mode.EAGER if mode == CONTINUOUS else Mode(mode),
         batching="continuous" if mode == CONTINUOUS else "static",
         length_spread=settings["spread"],
+        tensor_parallel=settings["tensor_parallel"],
         threads=settings["threads"],
         repetition=Repetition(
             budget_seconds=settings["budget"],

@@ -166,14 +166,15 @@ def load_model(
     torchao_config: Any | None = None,
     quantization_config: Any | None = None,
     left_alone: tuple[str, ...] = (),
+    tensor_parallel: int | None = None,
 ) -> Any:
     """Return the causal language model in `directory` on `device`, in evaluation mode.
 
     `dtype` None keeps the stored one; `torchao_config` quantizes while loading, except the layers named in `left_alone`
     (none named is transformers' own choice: the output head), and so does `quantization_config`, an object of
-    transformers that names its own exceptions. Raises InvalidFile when the files lack a weight, hold one of
-    the wrong shape, or cannot be understood, JobFailed when the machine lacks a library their format needs; errors of
-    memory and kernels pass through.
+    transformers that names its own exceptions. With `tensor_parallel` this process is one of so many ranks and loads its
+    part. Raises InvalidFile when the files lack a weight, hold one of the wrong shape, or cannot be understood, JobFailed
+    when the machine lacks a library their format needs; errors of memory and kernels pass through.
     """
     quiet_libraries()
     import torch
@@ -194,8 +195,7 @@ def load_model(
         options["quantization_config"] = TorchAoConfig(
             torchao_config, modules_to_not_convert=list(left_alone) or None
         )
-    if device.type != "cpu" or quantization_config is not None:
-        options["device_map"] = {"": str(device)}
+    options |= _placement(device, tensor_parallel, always=quantization_config is not None)
     with _loading_report() as lines:
         try:
             model, report = loader.from_pretrained(
@@ -219,6 +219,15 @@ def load_model(
     _require_complete(directory, report)
     apply_settings(model)
     return model.eval()
+
+
+def _placement(device: torch.device, tensor_parallel: int | None, *, always: bool) -> dict[str, Any]:
+    """Return where the weights go: `device`, or this rank's part of them on its device; the CPU is only named `always`."""
+    if tensor_parallel is not None:
+        from transformers.distributed.configuration_utils import DistributedConfig
+
+        return {"distributed_config": DistributedConfig(tp_size=tensor_parallel)}
+    return {"device_map": {"": str(device)}} if always or device.type != "cpu" else {}
 
 
 def _require_complete(directory: Path, report: Mapping[str, Any]) -> None:

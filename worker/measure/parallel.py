@@ -7,29 +7,26 @@ from pathlib import Path
 import msgspec
 
 from planner.domain.profile import Fact
-from planner.errors import InvalidInput
 from worker.engines import ModelEngine
 from worker.engines.loading import resolve_device
 from worker.engines.parallel import ParallelEngine, check_degree
-from worker.engines.transformers import Mode
 from worker.identity import content_id
 from worker.measure.profile import Conditions, Measured, measure_engine
 from worker.progress import Report, ignore
 
 
 def measure_parallel(
-    directory: Path, variant_id: str, conditions: Conditions, degree: int, *, report: Report = ignore
+    directory: Path, variant_id: str, conditions: Conditions, *, report: Report = ignore
 ) -> Measured:
-    """Measure the variant in `directory` cut over `degree` devices; figures are those of rank 0.
+    """Measure the variant in `directory` cut over the devices that the conditions say; figures are those of rank 0.
 
     Times cover all ranks, since none can be ahead of the others by more than a layer. Memory is rank 0's, one device's;
     the bytes of weights of every rank are facts of the environment, and `weights` are rank 0's. Raises what
-    `measure_engine` and `ParallelEngine.load` raise, InvalidInput for a mode that is not offered.
+    `measure_engine` and `ParallelEngine.load` raise.
     """
+    degree = conditions.tensor_parallel
     device = resolve_device(conditions.device)
     check_degree(directory, degree, device)
-    if conditions.mode is not Mode.EAGER or conditions.batching != "static":
-        raise InvalidInput("mode", "with tensor parallelism", allowed="eager, all requests in one batch")
     conditions = msgspec.structs.replace(
         conditions, threads=_threads(degree) if conditions.threads is None else conditions.threads
     )

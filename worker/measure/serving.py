@@ -21,6 +21,7 @@ from planner.domain.job import FailureReason
 from planner.domain.profile import Environment, Fact, MemoryUse, Profile, ProfilePoint
 from planner.domain.workload import Workload
 from worker.engines.endpoint import Endpoint
+from worker.engines.formats.gguf_timing import refuse_timing
 from worker.engines.loading import load_tokenizer, resolve_device
 from worker.engines.requests import RequestEngine
 from worker.failure import JobFailed
@@ -56,6 +57,8 @@ def measure_continuous(
     Raises as `measure_engine` does.
     """
     from worker.engines.continuous import ContinuousEngine
+
+    refuse_timing(directory)
 
     def load() -> ContinuousEngine:
         return ContinuousEngine.load(directory, device=resolve_device(conditions.device))

@@ -29,7 +29,12 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def inner_tensors(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Yield the plain tensors that really hold the data of `tensor`, which may be a wrapper subclass."""
+    """Yield the plain tensors that really hold the data of `tensor`, which may be a wrapper subclass.
+
+    Of a tensor cut over several devices that is this device's part.
+    """
+    import torch
+
     flatten = getattr(tensor, "__tensor_flatten__", None)
     if flatten is None:
         yield tensor
@@ -37,7 +42,7 @@ def inner_tensors(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
     names, _ = flatten()
     for name in names:
         inner = getattr(tensor, name)
-        if inner is not None:
+        if isinstance(inner, torch.Tensor):  # a cut tensor names its mesh of devices as well
             yield from inner_tensors(inner)
 
 

@@ -16,7 +16,7 @@ from planner.domain.variant import manifest_digest
 from planner.errors import InvalidFile, InvalidInput
 from tests.worker.recipes import gguf_models
 from worker.engines.formats.gguf_layout import interleave, separate
-from worker.engines.formats.gguf_model import refuse_timing
+from worker.engines.formats.gguf_timing import refuse_timing
 from worker.engines.loading import load_model, load_tokenizer
 from worker.evaluate.dataset import read_dataset
 from worker.evaluate.evaluation import evaluate
@@ -264,7 +264,7 @@ def test_a_gguf_file_is_no_base(tmp_path):
 
 def test_its_speed_is_not_measured_in_transformers(tmp_path, base):
     (tmp_path / "model.gguf").touch()
-    with pytest.raises(InvalidInput, match=r"not llama.cpp's.*--server"):
+    with pytest.raises(InvalidInput, match=r"not llama.cpp's.*--endpoint"):
         refuse_timing(tmp_path)
     refuse_timing(base)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from planner.artifacts.gguf_facts import gguf_config
 from planner.artifacts.headers.gguf import read_gguf
-from planner.errors import InvalidFile, InvalidInput
+from planner.errors import InvalidFile
 from worker.engines.formats.gguf_contents import ROPE_FACTORS, GgufContents, gguf_files, read_contents
 from worker.engines.formats.gguf_layout import Layout, Names, layout_named, rotary_heads, separate
 from worker.measure.weights import STORED_WEIGHTS
@@ -43,16 +43,6 @@ def gguf_configuration(directory: Path) -> dict[str, Any]:
     if config is None:
         raise InvalidFile(path.name, "", "has layers that differ in shape", allowed="layers of one shape")
     return {**config, "quantization_config": {"quant_method": "gguf"}}
-
-
-def refuse_timing(directory: Path) -> None:
-    """Raise InvalidInput when the folder holds a GGUF file: what would be timed here is not what runs such files."""
-    if gguf_files(directory):
-        raise InvalidInput(
-            "variant",
-            "is a GGUF file, which transformers widens to 32 bits: its speed and memory here are not llama.cpp's",
-            allowed="measuring a llama.cpp server that has loaded it, with --server URL",
-        )
 
 
 def assemble(contents: GgufContents, *, device: torch.device, dtype: str | None = None) -> Any:
