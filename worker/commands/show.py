@@ -158,6 +158,16 @@ def _profile_table(profile: Profile) -> Table:
 def _print_notes(console: Console, profile: Profile) -> None:
     if profile.kernel:
         console.print(f"kernel: {profile.kernel}", highlight=False, markup=False)
+    for left in profile.not_measured:
+        reason = left.reason.replace("_", " ")
+        console.print(
+            f"not measured: {left.workload}: {reason}: {left.detail}", highlight=False, markup=False
+        )
+    for point in profile.points:
+        if point.stability is not None and not point.stability.is_stable:
+            console.print(
+                f"unstable: {point.workload}: {point.stability.reason}", highlight=False, markup=False
+            )
     if profile.doubt:
         console.print(f"doubt: {profile.doubt}", style="yellow", highlight=False, markup=False)
 
