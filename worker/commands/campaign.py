@@ -146,7 +146,7 @@ def _run(
         try:
             if parallel:
                 prepare_units(
-                    [unit for unit in units if not ledger.is_done(unit, retry=retry)],
+                    _expected(units, ledger, budget=budget, retry=retry),
                     parallel=parallel,
                     seconds=PREPARE_SHARE * budget,
                     logs=out / "prepared",
@@ -175,6 +175,19 @@ def _run(
         return
     _show(standings(units, ledger, retry=retry), as_json=False)
     Console().print(f"{out / BUNDLE_FILE}: {size / 1e6:.2f} MB", highlight=False, soft_wrap=True)
+
+
+def _expected(units: Sequence[Unit], ledger: Ledger, *, budget: float, retry: bool) -> list[Unit]:
+    """Return the units that this run will probably come to."""
+    found: list[Unit] = []
+    for unit in units:
+        if ledger.is_done(unit, retry=retry):
+            continue
+        budget -= ledger.estimate(unit)
+        if budget < 0:
+            break
+        found.append(unit)
+    return found
 
 
 def _fresh(units: Sequence[Unit]) -> tuple[Standing, ...]:
