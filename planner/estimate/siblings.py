@@ -19,8 +19,11 @@ from planner.domain.scheme import NumberFormat, Precision, Scheme
 from planner.domain.variant import FileFormat, Variant
 
 ROUNDING_METHODS: Final = frozenset(
-    {None, "rtn", "gptq", "awq", "autoround", "smoothquant", "omniquant", "hqq"}
-)
+    {
+        None, "rtn", "gptq", "gptq-r", "gptaq", "awq", "autoround", "smoothquant", "omniquant", "hqq", "qat",
+        "qat-distilled", "distilled",
+    }
+)  # fmt: skip
 """Methods that leave plain integers or floats with scales behind, whatever they did to find them."""
 
 

@@ -75,9 +75,9 @@ def train_task(work: TrainWork, out: Path, *, report: Report) -> Facts:
         "train": (0.2, 0.95),
     }
 
-    def stage(name: str, share: float, note: str) -> None:
-        start, end = shares.get(name, (0.95, 1.0))
-        report(start + (end - start) * share, f"{name}: {note}" if note else name)
+    def show(stage: str, share: float, note: str) -> None:
+        start, end = shares.get(stage, (0.95, 1.0))
+        report(start + (end - start) * share, f"{stage}: {note}" if note else stage)
 
     return make(
         out,
@@ -85,5 +85,5 @@ def train_task(work: TrainWork, out: Path, *, report: Report) -> Facts:
         source=CorpusSettings(roots=tuple(Path(root) for root in work.roots)),
         settings=msgspec.structs.replace(chosen.settings, batch=work.batch),
         max_stored_bytes=chosen.max_stored_bytes,
-        report=stage,
+        report=show,
     )

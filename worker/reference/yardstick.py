@@ -20,7 +20,7 @@ def frozen_perplexity(model: Any, tokenizer: Any, *, context: int) -> float:
     with torch.inference_mode():
         for document in load_documents():
             ids = torch.tensor(tokenizer.encode(document.text).ids, device=model.device)
-            for window in ids.split(context):
+            for window in torch.split(ids, context):
                 if len(window) > 1:
                     logits = model(input_ids=window[None, :], use_cache=False).logits[0, :-1].float()
                     total += float(cross_entropy(logits, window[1:], reduction="sum"))
