@@ -33,7 +33,8 @@ from worker.training.fake_quantization import (
     remove_fake_quantization,
     round_in_packed_groups,
 )
-from worker.training.loop import Steps, TrainingRun, train
+from worker.training.loop import Steps, TrainingRun, mean_loss, train
+from worker.training.objectives import NextToken
 from worker.training.sequences import training_sequences
 
 if TYPE_CHECKING:
@@ -207,6 +208,8 @@ class TrainedRecipe(GroupedRecipe, frozen=True, kw_only=True):
         )
         model = load_model(given.base, device=given.device, dtype=self.dtype)
         layers = quantizable_layers(model, given.left_alone)
+        held_out = sequences.held_out_batches(self.batch, device=given.device)
+        given.facts["training.text_full_precision"] = mean_loss(model, NextToken(), held_out)
         torch.manual_seed(self.seed)
         objective = self.objective(given)
         teacher = getattr(objective, "teacher", None)
@@ -225,6 +228,7 @@ class TrainedRecipe(GroupedRecipe, frozen=True, kw_only=True):
             set_checkpointing(model, enabled=True)
         run = train(model, objective, sequences, settings, frozen=frozen, report=part(given.report, 0.1, 0.9))
         given.facts.update(_training_facts(run, settings))
+        given.facts["training.objective"] = objective.title
         given.facts["training.sequences"] = len(sequences.train)
         given.facts["training.held_out_sequences"] = len(sequences.held_out)
         set_checkpointing(model, enabled=False)

@@ -38,7 +38,11 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrainingRun(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run did. Losses are nats per token on the held-out sequences: `text` of the text's own tokens."""
+    """What a run did.
+
+    Losses are means over the held-out sequences, in nats per token: `text` of the text's own tokens, `objective` of what
+    was minimised.
+    """
 
     steps: int
     trained_parameters: int

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 class Objective(Protocol):
     """A loss of a model on a batch."""
 
+    @property
+    def title(self) -> str:
+        """What is minimised, for the record."""
+        ...
+
     def __call__(self, model: Any, batch: torch.Tensor) -> torch.Tensor:
         """Return the loss on token ids of shape (sequences, length + 1), a scalar that has gradients."""
         ...
@@ -23,6 +28,11 @@ class Objective(Protocol):
 @dataclass(frozen=True)
 class NextToken:
     """Cross-entropy of the text's own next tokens."""
+
+    @property
+    def title(self) -> str:
+        """The text."""
+        return "next token of the text"
 
     def __call__(self, model: Any, batch: torch.Tensor) -> torch.Tensor:
         """Return the mean negative log-likelihood."""
@@ -41,6 +51,12 @@ class Distillation:
 
     teacher: Any
     temperature: float = 1.0
+
+    @property
+    def title(self) -> str:
+        """The divergence, with the temperature where it is not 1."""
+        softened = "" if self.temperature == 1 else f", at temperature {self.temperature:g}"
+        return "KL divergence from the full model" + softened
 
     def __call__(self, model: Any, batch: torch.Tensor) -> torch.Tensor:
         """Return T² KL(teacher ‖ student), the mean over tokens."""

@@ -63,6 +63,8 @@ def test_a_trained_variant_reloads_bit_equal(base, tmp_path, text, name, setting
     assert facts["training.seconds_per_step"] > 0
     assert facts["training.peak_allocator_bytes"] > 4096 * 64 * 2
     assert facts["training.text_before"] != facts["training.text_after"]
+    assert facts["training.text_full_precision"] > 0
+    assert ("KL divergence" in facts["training.objective"]) == (name == "distillation")
 
 
 def test_training_twice_gives_the_same_digest(base, tmp_path, text):
