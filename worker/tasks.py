@@ -10,6 +10,7 @@ from planner.domain.evaluation import Evaluation
 from planner.domain.profile import Environment
 from worker.engines.endpoint import Endpoint
 from worker.engines.loading import resolve_device, set_threads
+from worker.engines.synthetic_mark import refuse_synthetic
 from worker.evaluate.dataset import Dataset
 from worker.evaluate.evaluation import Refused, Settings, evaluate_all
 from worker.evaluate.task_file import Task
@@ -78,6 +79,8 @@ def evaluate_task(
     report: Report,
 ) -> tuple[tuple[Evaluation, ...], tuple[Refused, ...]]:
     """Evaluate a variant on text and tasks."""
+    refuse_synthetic(variant.directory, field="variant")
+    refuse_synthetic(baseline.directory, field="baseline")
     return evaluate_all(
         variant.directory,
         variant.variant_id,

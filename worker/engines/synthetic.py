@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from planner.domain.architecture import Architecture
 from planner.errors import InvalidInput
 from worker.engines.loading import quiet_libraries
+from worker.engines.synthetic_mark import MARK
 from worker.recipes.recipe import Recipe, recipe_name
 from worker.recipes.stored import StoredRecipe
 
@@ -56,6 +57,7 @@ def synthetic_config(architecture: Architecture, *, layers: int | None = None) -
             "max_position_embeddings": architecture.max_context or _DEFAULT_CONTEXT,
             "layer_types": ["full_attention"] * (layers or architecture.layers),
             "pad_token_id": None,
+            MARK: True,
         }
     )
     return config

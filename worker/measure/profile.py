@@ -19,6 +19,7 @@ from worker.engines import ModelEngine
 from worker.engines.formats.gguf_timing import refuse_timing
 from worker.engines.kernels import Kernels
 from worker.engines.loading import MAX_THREADS, resolve_device
+from worker.engines.synthetic_mark import is_synthetic
 from worker.engines.transformers import Mode, TransformersEngine
 from worker.measure.batch import BatchMeter
 from worker.measure.device import identify
@@ -121,7 +122,9 @@ def measure(directory: Path, variant_id: str, conditions: Conditions, *, report:
             )
         return TransformersEngine.load(directory, device=device)
 
-    return measure_engine(load, variant_id, conditions, report=report)
+    return measure_engine(
+        load, variant_id, conditions, synthetic_weights=is_synthetic(directory), report=report
+    )
 
 
 def measure_engine(

@@ -24,6 +24,7 @@ from worker.engines.endpoint import Endpoint
 from worker.engines.formats.gguf_timing import refuse_timing
 from worker.engines.loading import load_tokenizer, resolve_device
 from worker.engines.requests import RequestEngine
+from worker.engines.synthetic_mark import is_synthetic
 from worker.failure import JobFailed
 from worker.identity import content_id
 from worker.measure.contention import Watch
@@ -63,7 +64,9 @@ def measure_continuous(
     def load() -> ContinuousEngine:
         return ContinuousEngine.load(directory, device=resolve_device(conditions.device))
 
-    return measure_continuous_engine(load, variant_id, conditions, report=report)
+    return measure_continuous_engine(
+        load, variant_id, conditions, synthetic_weights=is_synthetic(directory), report=report
+    )
 
 
 def measure_continuous_engine(
@@ -162,6 +165,7 @@ def measure_server(
             devices=endpoint.devices,
             runtime=engine.runtime,
             basis=Basis.MEASURED,
+            synthetic_weights=is_synthetic(directory),
             points=tuple(session.points),
             not_measured=tuple(session.not_measured),
             cold_ttft_seconds=meter.cold_ttft_seconds,
