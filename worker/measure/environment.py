@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     import torch
 
 
-_PACKAGES: Final = ("torch", "transformers", "torchao", "safetensors", "tokenizers", "accelerate", "numpy")
+_PACKAGES: Final = (
+    "torch",
+    "transformers",
+    "torchao",
+    "safetensors",
+    "tokenizers",
+    "accelerate",
+    "bitsandbytes",
+    "auto-round",
+    "numpy",
+)
 _COPY_BLOCK: Final = 2**22
 _COPY_BLOCKS: Final = 64
 

@@ -14,6 +14,9 @@ from typing import Any, Final, Protocol
 FORMATS: Final[Mapping[str, str]] = {
     "compressed-tensors": "worker.engines.formats.compressed_tensors",
     "bitsandbytes": "worker.engines.formats.bitsandbytes",
+    "gptq": "worker.engines.formats.gptq",
+    "awq": "worker.engines.formats.gptq",
+    "auto-round": "worker.engines.formats.auto_round",
 }
 """Module of each format by `quant_method`; it is imported when a folder in that format is loaded."""
 

@@ -184,8 +184,20 @@ class _Quantizer(HfQuantizer):  # type: ignore[misc]  # same
 
         with torch.device("meta"):
             replace_layers(model, replacement)
+        self._shapes = {
+            f"{name}.{key}": tuple(buffer.shape)
+            for name, module in model.named_modules()
+            if isinstance(module, QuantizedLinear)
+            for key, buffer in module.named_buffers(recurse=False)
+        }
 
     def _process_model_after_weight_loading(self, model: Any, **_: Any) -> Any:
+        for name, shape in self._shapes.items():
+            found = tuple(model.get_buffer(name).shape)  # not every version of transformers compares them
+            if found != shape:
+                raise InvalidFile(
+                    "*.safetensors", name, f"has the wrong shape {list(found)}", allowed=str(list(shape))
+                )
         for name, module in model.named_modules():
             if isinstance(module, QuantizedLinear):
                 check_finite_scales(module, name)

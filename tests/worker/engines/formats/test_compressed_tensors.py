@@ -120,7 +120,7 @@ def test_a_scheme_that_no_layer_computes_is_refused_before_anything_runs(folder,
 
 def test_tensors_of_another_group_size_are_refused(folder):
     redeclare(folder, lambda q: q["config_groups"]["group_0"]["weights"].update(group_size=16))
-    with pytest.raises(InvalidFile, match="wrong shapes"):
+    with pytest.raises(InvalidFile, match="wrong shape"):
         load_model(folder, device=CPU)
 
 
