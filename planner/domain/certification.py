@@ -143,6 +143,10 @@ class Certifier:
                 self._decision = decision
         return self._decision
 
+    def is_finished(self) -> bool:
+        """Return whether one may stop: it is decided, and the loss is bounded on both sides, which takes a little longer."""
+        return self._decision is not Decision.UNDECIDED and None not in self.bounds()
+
     def bounds(self) -> tuple[float | None, float | None]:
         """Return the lower and upper bound of the relative loss, each at the confidence; None where there is none yet.
 

@@ -86,12 +86,13 @@ def negative_log_likelihood(logits: torch.Tensor, targets: npt.NDArray[np.int64]
 
     rows = max(1, _CHUNK_ELEMENTS // logits.shape[-1])
     wanted = torch.from_numpy(targets).to(logits.device)
-    total = 0.0
+    parts: list[npt.NDArray[np.float64]] = []
     with torch.inference_mode():
         for start in range(0, logits.shape[0], rows):
             p = torch.log_softmax(logits[start : start + rows].float(), dim=-1)
-            total -= float(p.gather(1, wanted[start : start + rows, None]).double().sum())
-    return total
+            chosen = p.gather(1, wanted[start : start + rows, None])[:, 0]
+            parts.append((-chosen).double().cpu().numpy())
+    return float(np.concatenate(parts).sum())
 
 
 def document_of(identifier: str, parts: list[Scores]) -> Document:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from planner.domain.certification import Certifier
-from planner.domain.evaluation import Certification, Decision, Evaluation, Outcome
+from planner.domain.evaluation import Certification, Evaluation, Outcome
 from planner.domain.figure import Basis, Figure
 from planner.domain.loss import LossKind, scores_loss
 from planner.domain.statistics import (
@@ -55,20 +55,22 @@ class _Metric:
     absolute: Certifier | None
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
 
-    def add(self, outcome: Outcome) -> Decision:
+    def add(self, outcome: Outcome) -> bool:
+        """Take one more item, and return whether what was asked is known."""
         self.outcomes.append(outcome)
         if self.relative is None or self.absolute is None:
-            return Decision.UNDECIDED
+            return False
         difference = outcome.baseline - outcome.variant
         self.absolute.add(difference, 1.0)
-        return self.relative.add(difference, outcome.baseline)
+        self.relative.add(difference, outcome.baseline)
+        return self.relative.is_finished()
 
 
 def evaluate_task(comparison: Comparison, task: Task, *, report: Report = ignore) -> tuple[Evaluation, ...]:
     """Return one evaluation per metric of the task, all on the same items; the first one decides a certification.
 
-    Raises InvalidInput when tokenizers differ, an item does not fit, or the baseline gets nothing right: then nothing
-    can be lost.
+    Raises InvalidInput when tokenizers differ, an item does not fit, or the baseline gets nothing right by any metric:
+    then nothing can be lost.
     """
     items = comparison.order(task.items)
     if isinstance(task, ChoiceTask):
@@ -94,20 +96,20 @@ def evaluate_task(comparison: Comparison, task: Task, *, report: Report = ignore
         protocol, chance = writer.protocol(), GENERATION_FLOOR
     cut = sum(item.cut for item in encoded)
     remarks = (f"{cut} of {len(encoded)} items were cut on the left to fit the context",) if cut else ()
-    return tuple(
-        finish(
-            evaluation_of(
-                comparison,
-                each,
-                task=task.name,
-                digest=task.digest,
-                protocol=protocol,
-                chance=chance,
-            ),
-            remarks=remarks,
-        )
-        for each in scored
-    )
+    evaluations: list[Evaluation] = []
+    problems: list[InvalidInput] = []
+    for each in scored:
+        try:
+            evaluation = evaluation_of(
+                comparison, each, task=task.name, digest=task.digest, protocol=protocol, chance=chance
+            )
+        except InvalidInput as error:
+            problems.append(error)
+        else:
+            evaluations.append(finish(evaluation, remarks=remarks))
+    if not evaluations:
+        raise problems[0]
+    return tuple(evaluations)
 
 
 def evaluation_of(
@@ -203,8 +205,8 @@ def _run(
                     repeated, ways.outcomes(item.id, base, again[item.id]), strict=True
                 ):
                     known[item.id] = outcome.variant
-            decisions = [metric.add(outcome) for metric, outcome in zip(metrics, outcomes, strict=True)]
-            if decisions[0] is not Decision.UNDECIDED:
+            finished = [metric.add(outcome) for metric, outcome in zip(metrics, outcomes, strict=True)]
+            if finished[0]:
                 break
     report(1.0, "evaluated")
     return tuple(

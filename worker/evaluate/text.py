@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from planner.domain.certification import Certifier
-from planner.domain.evaluation import Certification, Decision, Document, Evaluation
+from planner.domain.evaluation import Certification, Document, Evaluation
 from planner.domain.figure import Basis, Figure, Interval
 from planner.domain.job import FailureReason
 from planner.domain.loss import perplexity, perplexity_loss
@@ -67,7 +68,7 @@ def evaluate_text(
         for position, (piece, base, other) in enumerate(steps, start=1):
             run.add(piece, base, other, texts[piece.document].id)
             last = position == len(windows) or windows[position].document != piece.document
-            if last and run.close(piece.document, texts[piece.document].id) is not Decision.UNDECIDED:
+            if last and run.close(texts[piece.document].id):
                 break
     report(0.95, "computing intervals")
     documents = tuple(run.documents)
@@ -114,14 +115,14 @@ class _Run:
         )
         self._open: list[Scores] = []
         self._noisy = noisy if comparison.noise_items else set[int]()
-        self._again: dict[int, float] = {}
+        self._again: dict[int, list[float]] = {}
 
     def baseline(self, predictor: Predictor, piece: Window) -> torch.Tensor:
         """Return the baseline's logits; for the first documents also run it in another batch shape."""
         if piece.document in self._noisy:
             copies = np.repeat(piece.ids[None], NOISE_ROWS, axis=0)
             nll = negative_log_likelihood(predictor.logits(copies)[0, :-1], piece.ids[1:])
-            self._again[piece.document] = self._again.get(piece.document, 0.0) + nll
+            self._again.setdefault(piece.document, []).append(nll)
         return _logits(predictor, piece)
 
     def add(self, piece: Window, base: torch.Tensor, other: torch.Tensor, name: str) -> None:
@@ -132,16 +133,15 @@ class _Run:
         self.scores.append(result)
         self.owners.append(piece.document)
 
-    def close(self, index: int, name: str) -> Decision:
-        """Take the document's windows together, and return what is known now."""
+    def close(self, name: str) -> bool:
+        """Take the document's windows together, and return whether what was asked is known."""
         document = document_of(name, self._open)
         self._open = []
         self.documents.append(document)
-        if index in self._again:
-            self._again[index] -= document.baseline_nll
         if self.certifier is None:
-            return Decision.UNDECIDED
-        return self.certifier.add(document.variant_nll - document.baseline_nll, document.tokens)
+            return False
+        self.certifier.add(document.variant_nll - document.baseline_nll, document.tokens)
+        return self.certifier.is_finished()
 
     def noise_floor(self) -> Figure | None:
         """Return the loss of the baseline against itself over the documents that were run twice."""
@@ -151,7 +151,7 @@ class _Run:
                 id=document.id,
                 tokens=document.tokens,
                 baseline_nll=document.baseline_nll,
-                variant_nll=document.baseline_nll + self._again[index],
+                variant_nll=math.fsum(self._again[index]),
             )
             for index, document in zip(seen, self.documents, strict=True)
             if index in self._again
