@@ -99,7 +99,8 @@ class Heartbeat:
             self._wake.clear()
             try:
                 self._beat()
-            except Unavailable as error:  # tried again soon, to be heard before others are when the server is back
+            except Unavailable as error:
+                # Tried again soon: when the server is back, the holder should be heard before others ask for the job.
                 _log.warning("%s: %s", self._lease.job.id, error)
                 if not self.is_held():
                     self._lose("no server answered until long after the lease ran out")
