@@ -21,6 +21,8 @@ class Qat(TrainedRecipe, frozen=True, kw_only=True, tag="qat"):
     """Train all weights on text while linear layers round to `bits`, then quantize them for good."""
 
     title: ClassVar[str] = "Quantization-aware training: few bits, weights trained to be rounded"
+    learning_rate: float = 5e-5
+    """A quarter of what distillation takes: the text's next tokens pull the model further from the full one."""
 
     @property
     def method(self) -> str:
