@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os.path
-
 import msgspec
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ from planner.domain.evaluation import Decision, Evaluation
 from planner.domain.loss import LossKind, LossVerdict, assess, verdict
 from planner.errors import InvalidInput
 from worker.engines.loading import load_model, load_tokenizer
+from worker.evaluate.choice import _common
 from worker.evaluate.comparison import Certify
 from worker.evaluate.evaluation import Refused, Settings, evaluate_all
 from worker.evaluate.logits import Predictor
@@ -102,7 +101,7 @@ def test_likelihoods_are_those_of_the_whole_text(next_line):
     for (_, item), outcome in zip(next_line.items[6:14], evaluations[1].outcomes, strict=True):
         context = tokenizer(item.context).input_ids
         rows = [tokenizer(item.context + choice).input_ids for choice in item.choices]
-        start = min(len(os.path.commonprefix([context, row])) for row in rows)
+        start = min(_common(context, row) for row in rows)
         sums = []
         for row in rows:
             ids = torch.tensor([row])
