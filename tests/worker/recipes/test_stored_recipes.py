@@ -151,6 +151,43 @@ def test_percentiles_saturate_more_than_the_largest_magnitude(base, tmp_path):
     assert bool((scales["percentile"] < scales["absmax"]).all())
 
 
+CUDA_KERNELS = [
+    ("int4_packed", {"group_size": 32}, "torch._weight_int4pack_mm"),
+    ("int4_packed", {"group_size": 32, "bits": 3}, "int3 widened in each product"),
+    ("int8_static", {}, "torch._int_mm"),
+    ("fp8_dynamic", {}, "torch._scaled_mm"),
+    ("fp8_dynamic", {"granularity": "tensor"}, "torch._scaled_mm"),
+    ("fp8_static", {}, "torch._scaled_mm"),
+    ("fp8_static", {"granularity": "row"}, "torch._scaled_mm"),
+    ("fp8_weight_only", {}, None),
+    ("nf4", {}, None),
+]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("name", "settings", "kernel"), CUDA_KERNELS)
+def test_on_cuda_it_builds_reloads_and_says_nearly_what_the_cpu_says(tmp_path, name, settings, kernel):
+    if name == "nf4":
+        pytest.importorskip("bitsandbytes")
+    if name.startswith("fp8") and torch.cuda.get_device_capability() < (8, 9):
+        pytest.skip("needs FP8 on a GPU")
+    base = write_model(tmp_path / "base", hidden=128, intermediate=256)
+    recipe = parse_recipe(name, settings)
+    construction, reload = build_variant(
+        base, tmp_path / "out", recipe, text=calibration_text(), device="cuda"
+    )
+    assert reload.largest_difference <= recipe.reload_tolerance
+    assert construction.facts.get("kernel") == kernel
+    ids = torch.arange(64)[None]
+    with torch.inference_mode():
+        cpu, cuda, full = (
+            load_model(folder, device=resolve_device(device))(ids.to(device)).logits.cpu().double()
+            for folder, device in ((tmp_path / "out", "cpu"), (tmp_path / "out", "cuda"), (base, "cuda"))
+        )
+    # Devices round sums differently, which a random model amplifies; a wrong weight or scale would give several times more.
+    assert (cpu - cuda).pow(2).mean() < 1.5 * (full - cuda).pow(2).mean()
+
+
 def test_another_process_gives_the_same_bits(base, tmp_path):
     """The files alone carry the model: nothing of the building process is there."""
     names = ("int4_packed", "int8_static", "fp8_dynamic")

@@ -15,7 +15,9 @@ from typing import Any, ClassVar, Final
 import torch
 from torch import nn
 
+from planner.domain.job import FailureReason
 from planner.errors import InvalidFile
+from worker.failure import JobFailed
 
 INT8_MAX: Final = 127
 FP8: Final = torch.float8_e4m3fn
@@ -23,6 +25,8 @@ FP8_MAX: Final = torch.finfo(torch.float8_e4m3fn).max
 """448, the largest finite E4M3 number (OCP 8-bit Floating Point Specification 1.0)."""
 _ATEN: Any = torch.ops.aten
 _UNSETTLED: Final = ContextVar("unsettled", default=False)
+FP8_CAPABILITY: Final = (8, 9)
+"""Lowest CUDA compute capability whose tensor cores take FP8 (Ada)."""
 _INT_MM_ROWS: Final = 32
 """cuBLASLt's integer product refuses 16 rows or fewer; torch._int_mm checks it."""
 
@@ -129,6 +133,15 @@ class Float8Linear(QuantizedLinear):
     def kernel(self) -> str:
         """The FP8 product of torch; on a CPU it is computed in a wider type."""
         return "torch._scaled_mm" + ("" if self.weight.is_cuda else " (emulated on the CPU)")
+
+    def settle(self) -> None:
+        """Check the device. Raises JobFailed(kernel_unsupported) on a GPU that cannot multiply FP8 numbers."""
+        if self.weight.is_cuda and torch.cuda.get_device_capability(self.weight.device) < FP8_CAPABILITY:
+            have = ".".join(map(str, torch.cuda.get_device_capability(self.weight.device)))
+            raise JobFailed(
+                FailureReason.KERNEL_UNSUPPORTED,
+                f"FP8 products need compute capability 8.9, {self.weight.device} has {have}",
+            )
 
     def dequantize(self) -> torch.Tensor:
         """Return scale x FP8 number."""
