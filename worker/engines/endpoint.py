@@ -16,6 +16,7 @@ from planner.errors import InvalidInput, Unavailable
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _MAX_ANSWER_BYTES: Final = 2**20
+OK: Final = 200
 _CONNECT_SECONDS: Final = 10.0
 _ASK_SECONDS: Final = 30.0
 
@@ -169,7 +170,7 @@ def _get(client: httpx.Client, path: str, *, needed: bool = False) -> tuple[Any,
         raise InvalidInput(
             "endpoint", f"the server refuses us: HTTP {status}", allowed="a token in the environment variable"
         )
-    if status != httpx.codes.OK:
+    if status != OK:
         return None, headers
     try:
         return msgspec.json.decode(content), headers

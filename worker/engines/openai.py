@@ -21,7 +21,7 @@ import msgspec
 from planner.domain.profile import Fact
 from planner.domain.runtime import Runtime
 from planner.errors import InvalidInput, Unavailable
-from worker.engines.endpoint import Endpoint, Served, ask_server
+from worker.engines.endpoint import OK, Endpoint, Served, ask_server
 from worker.engines.prompts import TextPrompts
 from worker.engines.requests import Answer, Request
 from worker.engines.sse import BadStream, EventParser
@@ -201,7 +201,7 @@ class OpenAIEngine:
         path = "/v1/completions" if self._endpoint.api == "completions" else "/v1/chat/completions"
         headers = {"content-type": "application/json"}
         with self._client.stream("POST", path, content=body, headers=headers) as response:
-            if response.status_code != httpx.codes.OK:
+            if response.status_code != OK:
                 raise _Refused(response.status_code, _beginning(response))
             if "text/event-stream" not in response.headers.get("content-type", ""):
                 raise BadStream(
@@ -284,7 +284,7 @@ class OpenAIEngine:
             self._stream(body, reading, cut)
         except (httpx.HTTPError, BadStream) as error:
             if reading.failure is not None:
-                raise _Refused(httpx.codes.OK, reading.failure) from error
+                raise _Refused(OK, reading.failure) from error
             raise Unavailable(
                 f"the server at {self._endpoint.root} does not answer: {error or type(error).__name__}"
             ) from error

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from planner.domain.profile import Fact
@@ -161,12 +162,17 @@ class Watch:
 
 
 def _processor_seconds() -> tuple[float, float, float]:
-    """Return wall time, processor seconds everybody used, and those this process used."""
+    """Return wall time, processor seconds everybody used, and those that this process and its children used."""
     import psutil
 
     times = psutil.cpu_times()
     idle = times.idle + getattr(times, "iowait", 0.0)
     # On Linux user and nice already contain the guests' share.
     busy = sum(times) - idle - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
-    own = psutil.Process().cpu_times()
-    return time.perf_counter(), busy, own.user + own.system
+    own = 0.0
+    # Ranks and compilers that run for us are children.
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        with suppress(psutil.Error):
+            spent = process.cpu_times()
+            own += spent.user + spent.system
+    return time.perf_counter(), busy, own

@@ -102,13 +102,12 @@ def _term(value: int | None) -> int | None:
 
 
 def count_device(device: torch.device, *, idle: int | None) -> DeviceCount:
-    """Return the counts now; the peaks are since the allocator's statistics were last reset."""
+    """Return the counts now, of a device with its number; the peaks are since the allocator's statistics were last reset."""
     import torch
 
     torch.cuda.synchronize(device)
-    index = device.index if device.index is not None else torch.cuda.current_device()
     segments = torch.cuda.memory_snapshot()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    pools, allocated = graph_pools(segments, index)
+    pools, allocated = graph_pools(segments, device.index)
     return DeviceCount(
         allocated_peak=torch.cuda.max_memory_allocated(device),
         reserved_peak=torch.cuda.max_memory_reserved(device),
@@ -182,9 +181,9 @@ def watch_cache(engine: ModelEngine) -> Generator[CacheSeen]:
     """Learn which KV cache the engine uses: its own word (`cache`), else what it hands to the model's forward pass."""
     seen = CacheSeen()
     if hasattr(engine, "cache"):
-        before = engine.cache
+        before = getattr(engine, "cache", None)
         yield seen
-        seen.cache = engine.cache
+        seen.cache = getattr(engine, "cache", None)
         seen.held_before = before is not None and before is seen.cache
         return
 
