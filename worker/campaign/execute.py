@@ -157,19 +157,20 @@ class Executor:
                 work.conditions, device=work.device, threads=work.conditions.threads or work.threads
             )
             run("measure", MeasureSpec(variant=built, conditions=conditions))
-            run(
-                "evaluate",
-                EvaluateSpec(
-                    variant=built,
-                    baseline=base,
-                    dataset=ReferenceSource(),
-                    tasks=tuple(ReferenceTask(task=task) for task in work.tasks),
-                    limit=work.documents,
-                    window=work.window,
-                    device=work.device,
-                    threads=work.threads,
-                ),
-            )
+            if work.evaluate:
+                run(
+                    "evaluate",
+                    EvaluateSpec(
+                        variant=built,
+                        baseline=base,
+                        dataset=ReferenceSource(),
+                        tasks=tuple(ReferenceTask(task=task) for task in work.tasks),
+                        limit=work.documents,
+                        window=work.window,
+                        device=work.device,
+                        threads=work.threads,
+                    ),
+                )
         finally:
             if not unit.keep_files:
                 shutil.rmtree(folder / "build" / VARIANT_FOLDER, ignore_errors=True)

@@ -143,9 +143,14 @@ def _add_recipe(findings: Findings, folder: Path) -> None:
             allowed="bundles of one training",
         )
     variant = _variant(build)
-    if any(other.id == variant.id for other in findings.variants):
-        raise InvalidInput("bundles", f"hold `{variant.id}` twice", allowed="each recipe once for a model")
-    findings.variants.append(variant)
+    if findings.names.get(build.variant_id) != variant.id:
+        if any(other.id == variant.id for other in findings.variants):
+            raise InvalidInput(
+                "bundles",
+                f"hold two different `{variant.id}`",
+                allowed="builds of one recipe that are bit-equal",
+            )
+        findings.variants.append(variant)
     findings.names[build.variant_id] = variant.id
     # The base is what its own BF16 build is, whether or not that is bit-equal in its files.
     findings.names[base] = f"{PUBLISHED}{build.model}/{NumberFormat.BF16.value}"
@@ -206,9 +211,10 @@ def _add_evaluations(findings: Findings, result: object) -> None:
         if evaluation.baseline_variant_id is not None:
             names[evaluation.baseline_variant_id] = _named(findings, evaluation.baseline_variant_id)
         path = names[evaluation.variant_id].removeprefix(PUBLISHED)
-        names[evaluation.id] = (
-            f"measured:{findings.campaign}/{path}#{_key(evaluation.task, evaluation.metric)}"
-        )
+        identity = f"measured:{findings.campaign}/{path}#{_key(evaluation.task, evaluation.metric)}"
+        if any(other.id == identity for other in findings.evaluations):
+            continue  # of the same bits, on the same items: one is enough
+        names[evaluation.id] = identity
         findings.evaluations.append(_renamed(evaluation, Evaluation, names))
 
 

@@ -71,6 +71,8 @@ class RecipeStep(_Step, frozen=True, kw_only=True, tag="recipe"):
     build_device: str = "auto"
     device: str = "auto"
     threads: int | None = None
+    evaluate: bool = True
+    """Evaluate what it loses too, rather than measure memory and latency alone."""
     keep_files: bool = False
     """Keep the built files after they were measured; without them only results remain."""
 

@@ -25,6 +25,7 @@ from worker.campaign.specification import (
     TrainStep,
     chosen_recipe,
 )
+from worker.engines.transformers import Mode
 from worker.measure.profile import DEFAULT_WORKLOADS, Conditions
 from worker.recipes import AnyRecipe, recipe_name
 
@@ -65,6 +66,7 @@ class RecipeWork(msgspec.Struct, frozen=True, kw_only=True, tag="recipe"):
     build_device: str
     device: str
     threads: int | None
+    evaluate: bool
     trained_by: str | None = None
     """Key of the train unit whose model it is."""
 
@@ -178,6 +180,8 @@ def _shapes(step: ShapeStep, machine: Machine, catalogue: Catalogue) -> Iterator
                 conditions=Conditions(
                     workloads=points.workloads,
                     device=step.device,
+                    mode=Mode.COMPILED,
+                    kernels=step.kernels,
                     repetition=step.repetition,
                     point_limit_seconds=step.point_limit_seconds,
                     thorough=step.thorough,
@@ -197,6 +201,7 @@ def _shapes(step: ShapeStep, machine: Machine, catalogue: Catalogue) -> Iterator
 
 def _recipes(step: RecipeStep, trained: dict[str, str]) -> Iterator[Unit]:
     needs = trained[step.model.removeprefix(TRAINED)] if step.model.startswith(TRAINED) else None
+    name = step.model.removeprefix(TRAINED).rpartition("/")[2]
     for chosen in step.recipes:
         recipe = chosen_recipe(chosen)
         work = RecipeWork(
@@ -210,16 +215,24 @@ def _recipes(step: RecipeStep, trained: dict[str, str]) -> Iterator[Unit]:
             build_device=step.build_device,
             device=step.device,
             threads=step.threads,
+            evaluate=step.evaluate,
             trained_by=needs,
         )
         yield Unit(
             key=key_of(work),
-            title=f"recipe {step.model.removeprefix(TRAINED).rpartition('/')[2]} {recipe.variant_name}",
+            title=f"recipe {name} {recipe.variant_name}{_how(step.conditions)}",
             work=work,
             estimate_seconds=step.estimate_seconds or RECIPE_SECONDS,
             needs=needs,
             keep_files=step.keep_files,
         )
+
+
+def _how(conditions: Conditions) -> str:
+    """Return how it is measured, where that is not the ordinary way."""
+    ways = [conditions.mode.value] if conditions.mode is not Mode.EAGER else []
+    ways += [conditions.batching] if conditions.batching != "static" else []
+    return "".join(f", {way}" for way in ways)
 
 
 def _training(step: TrainStep) -> Unit:

@@ -133,3 +133,33 @@ def test_what_does_not_belong_together_is_refused(bundle, tmp_path):
     (folder / "manifest.json").unlink()
     with pytest.raises(InvalidInput, match="has no manifest"):
         fold([folder])
+
+
+def test_the_same_bits_measured_twice_are_one_variant_with_two_profiles(bundle, tmp_path):
+    """A recipe of two steps, measured in two ways: bit-equal builds are the same variant."""
+    import shutil
+
+    from worker.campaign.bundle import unpack
+
+    folder = tmp_path / "twice"
+    unpack(bundle, folder)
+    (first,) = (folder / "units").glob("*bf16*")
+    again = folder / "units" / "again"
+    shutil.copytree(first, again)
+    record = msgspec.json.decode((again / "unit.json").read_bytes())
+    (again / "unit.json").write_bytes(msgspec.json.encode({**record, "key": "f" * 64}))
+    result = msgspec.json.decode((again / "measure" / "result.json").read_bytes())
+    result["profile"]["runtime"]["mode"] = "compiled"
+    (again / "measure" / "result.json").write_bytes(msgspec.json.encode(result))
+    found = _catalogue(*fold([folder]))
+    own = [p.id for p in found.profiles if p.variant_id == "published:reference-small/bf16"]
+    assert len(own) == 2
+    assert any(identity.endswith("compiled") for identity in own)
+    assert sum(e.variant_id == "published:reference-small/bf16" for e in found.evaluations) == 1
+    build = msgspec.json.decode((again / "build" / "result.json").read_bytes())
+    build["variant_id"] = "sha256:" + "1" * 64
+    (again / "build" / "result.json").write_bytes(msgspec.json.encode(build))
+    with pytest.raises(
+        InvalidInput, match=r"two different `published:reference-small/bf16`|its build is not there"
+    ):
+        fold([folder])
