@@ -21,6 +21,7 @@ from planner.domain.profile import Fact
 from planner.errors import InvalidInput
 from worker.capabilities import detect_capabilities
 from worker.engines.libraries import installation
+from worker.engines.cache import forward_options
 from worker.engines.loading import (
     check_directory,
     context_limit,
@@ -258,7 +259,8 @@ def _check_logits(model: Any) -> torch.Tensor:
     tokens = min(CHECK_TOKENS, context_limit(model) or CHECK_TOKENS)
     batch = np.random.default_rng(0).integers(0, vocabulary, size=(CHECK_SEQUENCES, tokens))
     with torch.inference_mode():
-        logits: torch.Tensor = model(torch.from_numpy(batch).to(model.device), use_cache=False).logits
+        options = forward_options(model, CHECK_SEQUENCES, tokens)
+        logits: torch.Tensor = model(torch.from_numpy(batch).to(model.device), **options).logits
     return logits.cpu().contiguous()
 
 
