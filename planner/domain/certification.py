@@ -50,9 +50,9 @@ class _Gambler:
 
     def __init__(self, side: int, ratio: float, step: float, *, bounded: bool) -> None:
         self._side, self._ratio, self._step, self._bounded = side, ratio, step, bounded
-        self._logs = np.zeros(len(STAKES))
+        self._logs: Floats = np.zeros(len(STAKES))
         self._items = 0
-        self._sums = np.zeros(3)
+        self._sums: Floats = np.zeros(3)
 
     def bet(self, difference: Floats, base: Floats) -> Floats:
         """Return the logarithm of the wealth after each further item."""

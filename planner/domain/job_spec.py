@@ -6,7 +6,7 @@ settings are the worker's business, which may be newer than the server.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from planner.domain.job import JobKind
@@ -62,10 +62,10 @@ def check_spec(kind: JobKind, spec: Mapping[str, Any]) -> None:
             _check_source(spec, field, _MODEL_SOURCES)
     if "dataset" in spec:
         _check_source(spec, "dataset", _DATASET_SOURCES)
-    tasks = spec.get("tasks", [])
+    tasks: Any = spec.get("tasks", [])
     if not isinstance(tasks, list):
         raise InvalidInput("spec.tasks", f"{_shown(tasks)} is no list", allowed="a list of sources")
-    for index, task in enumerate(cast("list[Any]", tasks)):
+    for index, task in enumerate(cast("Sequence[Any]", tasks)):
         _check_source({f"tasks[{index}]": task}, f"tasks[{index}]", _TASK_SOURCES)
 
 

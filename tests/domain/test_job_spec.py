@@ -61,3 +61,26 @@ def test_what_no_worker_could_do_is_refused(
         check_spec(kind, spec)
     assert caught.value.details["field"] == field
     assert allowed in caught.value.details["allowed"]
+
+
+def test_tasks_of_an_evaluation_are_checked_one_by_one():
+    job = {"variant": REGISTRY, "baseline": REFERENCE}
+    check_spec(
+        JobKind.EVALUATE,
+        {
+            **job,
+            "tasks": [{"from": "reference", "task": "next-line"}, {"from": "blob", "sha256": "0" * 64}],
+            "certify": {"limit": 0.01},
+            "noise_items": 0,
+        },
+    )
+    for tasks, place in (
+        ({}, "spec.tasks"),
+        ([1], r"spec.tasks\[0\]"),
+        ([{"from": "reference"}], r"spec.tasks\[0\].task"),
+        ([{"from": "path", "path": "x"}], r"spec.tasks\[0\].from"),
+    ):
+        with pytest.raises(InvalidInput, match=place):
+            check_spec(JobKind.EVALUATE, {**job, "tasks": tasks})
+    with pytest.raises(InvalidInput, match=r"spec.lm_eval"):
+        check_spec(JobKind.EVALUATE, {**job, "lm_eval": [{"from": "path", "path": "x"}]})

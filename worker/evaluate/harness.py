@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -162,24 +163,24 @@ def _run(
     predictor.check_plain_cache("lm-eval")
     with _offline(path.parent):
         try:
-            from lm_eval import simple_evaluate
-            from lm_eval.models.huggingface import HFLM
-            from lm_eval.tasks import TaskManager
+            library: Any = import_module("lm_eval")
+            models: Any = import_module("lm_eval.models.huggingface")
+            loader: Any = import_module("lm_eval.tasks")
         except ModuleNotFoundError as error:
             raise JobFailed(
                 FailureReason.KERNEL_UNSUPPORTED,
                 f"{error.name} is not installed; install it with: pip install 'variant-planner[evaluation]'",
             ) from error
-        model = HFLM(
+        model = models.HFLM(
             pretrained=predictor.model,
             tokenizer=comparison.tokenizer,
             batch_size=batch,
             max_length=comparison.context,
         )
-        results: Any = simple_evaluate(
+        results: Any = library.simple_evaluate(
             model=model,
             tasks=[task],
-            task_manager=TaskManager(include_path=str(path.parent), include_defaults=False),
+            task_manager=loader.TaskManager(include_path=str(path.parent), include_defaults=False),
             limit=limit,
             bootstrap_iters=0,
             log_samples=True,
@@ -213,8 +214,8 @@ def read_log(results: Mapping[str, Any], task: str) -> Log:
 
 
 def _score(sample: Mapping[str, Any], metric: str) -> float | None:
-    value = sample["metrics"].get(metric)
-    if isinstance(value, bool | int | float) and 0 <= value <= 1:
+    value: object = sample["metrics"].get(metric)
+    if isinstance(value, bool | int | float) and 0 <= float(value) <= 1:
         return float(value)
     return None
 
@@ -223,7 +224,7 @@ def _chance(samples: list[Mapping[str, Any]]) -> float | None:
     """Return the score of guessing in a multiple-choice task."""
     if any(sample["type"] != "multiple_choice" or sample["choices"] < 2 for sample in samples):
         return None
-    return sum(1 / sample["choices"] for sample in samples) / len(samples)
+    return float(sum(1 / sample["choices"] for sample in samples)) / len(samples)
 
 
 def _again(again: Log | None, name: str, metric: str) -> dict[str, float]:
@@ -269,7 +270,7 @@ def _offline(folder: Path) -> Generator[None]:
         stack.enter_context(chdir(folder))
         cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="lm-eval-"))
         try:
-            import datasets
+            datasets: Any = import_module("datasets")
         except ModuleNotFoundError:
             yield  # what is missing is said where lm-eval is imported
             return

@@ -54,8 +54,8 @@ class ModelPair:
         """
         if self.together:
             if self._loaded is None:
-                first, second = self._directories
-                self._loaded = Predictor(first, self.device), Predictor(second, self.device)
+                mine, theirs = self._directories
+                self._loaded = Predictor(mine, self.device), Predictor(theirs, self.device)
             base, other = self._loaded
             for done, item in enumerate(items, start=1):
                 yield item, baseline(base, item), variant(other, item)

@@ -195,7 +195,8 @@ def _run(
             again[item.id] = ways.again(predictor, item)
         return ways.answer(predictor, item)
 
-    steps = comparison.pair.run(list(items), baseline, ways.answer, report=part(report, 0.02, 0.98))
+    units: list[Any] = list(items)
+    steps = comparison.pair.run(units, baseline, ways.answer, report=part(report, 0.02, 0.98))
     repeated: list[dict[str, float]] = [{} for _ in metrics]
     with closing(steps):  # type: ignore[type-var]
         for item, base, other in steps:

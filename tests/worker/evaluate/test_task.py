@@ -129,8 +129,7 @@ def test_greedy_text_is_that_of_transformers_and_ends_at_a_stop_text(finish_line
 
 def test_one_after_the_other_gives_what_side_by_side_gives(built, next_line, finish_line):
     small = [
-        type(task)(task.header, task.items[:5], task.name, task.digest)  # type: ignore[call-arg, arg-type]
-        for task in (next_line, finish_line)
+        type(task)(task.header, task.items[:5], task.name, task.digest) for task in (next_line, finish_line)
     ]
     results = []
     for together in (True, False):
@@ -154,7 +153,7 @@ def test_a_task_the_baseline_cannot_do_at_all_is_refused_with_its_reason(next_li
         b'{"kind": "generation", "task": "g", "max_tokens": 2}\n{"prompt": "x", "answers": ["qqqq"]}',
         file="f",
     )
-    small = ChoiceTask(next_line.header, next_line.items[6:14], "eight", "sha256:8")  # type: ignore[arg-type]
+    small = ChoiceTask(next_line.header, next_line.items[6:14], "eight", "sha256:8")
     evaluations, refused = _tasks(small, hopeless, variant=model_path(), baseline=model_path())
     assert len(evaluations) == 2
     assert [each.task for each in refused] == ["g"]
@@ -195,7 +194,7 @@ def test_certifying_stops_as_soon_as_it_can(damaged, next_line):
 
 
 def test_what_few_items_cannot_decide_stays_undecided_and_says_how_many_would(next_line):
-    small = ChoiceTask(next_line.header, next_line.items[:8], "eight", "sha256:8")  # type: ignore[arg-type]
+    small = ChoiceTask(next_line.header, next_line.items[:8], "eight", "sha256:8")
     (norm, _), _ = _tasks(
         small, variant=model_path(), baseline=model_path(), certify=Certify(limit=0.01), noise_items=0
     )
