@@ -118,10 +118,9 @@ def _add_metadata(
     heads = int(config.num_attention_heads)
     width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
     writer.add_type("model")
-    for key, add in (("license", writer.add_license), ("base_model", None)):
-        value = _card(base).get(key)
-        if value and add is not None:
-            add(value)
+    license_id = _card(base).get("license")
+    if license_id:
+        writer.add_license(license_id)
     writer.add_block_count(int(config.num_hidden_layers))
     writer.add_context_length(int(config.max_position_embeddings))
     writer.add_embedding_length(int(config.hidden_size))
