@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -20,7 +21,8 @@ from planner.domain.profile import Environment, Profile
 from planner.domain.variant import Variant
 from planner.errors import InvalidInput
 
-FOLDER = "measured"
+FOLDER: Final = "measured"
+Cited = TypeVar("Cited", Model, Device)
 
 
 class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="record"):
@@ -134,8 +136,8 @@ def read_measured(name: str, content: bytes) -> Measured:
         shared = environments[identity]
         return msgspec.structs.replace(shared, facts={**shared.facts, **own.facts})
 
-    def cited(model: Model) -> Model:
-        return msgspec.structs.replace(model, citations=(*model.citations, citation))
+    def cited(item: Cited) -> Cited:
+        return msgspec.structs.replace(item, citations=(*item.citations, citation))
 
     def made(variant: Variant) -> Variant:
         provenance = msgspec.structs.replace(variant.provenance, citation=citation)
@@ -143,7 +145,7 @@ def read_measured(name: str, content: bytes) -> Measured:
 
     measured = Measured(
         models=tuple(cited(line.model) for line in lines if isinstance(line, ModelLine)),
-        devices=tuple(line.device for line in lines if isinstance(line, DeviceLine)),
+        devices=tuple(cited(line.device) for line in lines if isinstance(line, DeviceLine)),
         variants=tuple(made(line.variant) for line in lines if isinstance(line, VariantLine)),
         profiles=tuple(
             msgspec.structs.replace(
@@ -170,7 +172,7 @@ def read_measured(name: str, content: bytes) -> Measured:
 
 
 def merge(parts: Iterable[Measured]) -> Measured:
-    """Return all campaigns as one. The same model or device may stand in several, if it is the same."""
+    """Return all campaigns as one. A model or device that stands in several is taken from the first of them."""
     parts = tuple(parts)
     return Measured(
         models=tuple({model.id: model for part in reversed(parts) for model in part.models}.values()),

@@ -1,11 +1,12 @@
 """`python -m worker.campaign.fold BUNDLE…`: a campaign's bundles become evidence that ships with the catalogue.
 
-Nothing is typed by hand: the file is a function of the bundles. Figures keep six digits, which is more than any of them
-deserves. What was built and not kept becomes a variant of the catalogue, known by name; what was measured on it follows.
+Nothing is typed by hand: the file is a function of the bundles. Figures keep nine digits, so that what follows from
+others still does. What was built and not kept becomes a variant of the catalogue, known by name; what was measured on it follows.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -34,7 +35,9 @@ from worker.campaign.bundle import Manifest, opened, read_manifest
 from worker.campaign.findings import Findings, gather
 
 MODULE: Final = "python -m worker.campaign.fold"
-DIGITS: Final = 6
+DIGITS: Final = 9
+_PATH: Final = re.compile(r"(?<![\w./:])/(?:[^\s/:'\"`]+/)+([^\s/:'\"`]+)")
+"""An absolute path: of it only the file's name is kept, since where it lay is of one machine only."""
 
 
 def fold(bundles: Iterable[Path]) -> tuple[str, bytes]:
@@ -93,7 +96,11 @@ def _lines(findings: Findings) -> list[Line]:
         else:
             lines.append(EvaluationLine(evaluation=bare, environment=name))
     lines += [
-        FailureLine(unit=unit, reason=failure.reason, message=failure.message[:500])
+        FailureLine(
+            unit=unit,
+            reason=failure.reason,
+            message=_PATH.sub(lambda path: path[1], failure.message)[:500],
+        )
         for unit, failure in findings.failures
     ]
     return lines
