@@ -8,7 +8,7 @@ to reach 1/alpha decides. Stopping at any item, for any reason, keeps the error.
 bounds of a confidence sequence.
 
 Stakes are those that grow fastest at half and at twice the limit (Kelly's, gain / variance, both from earlier items
-only), mixed with smaller ones so that losses nearer to the limit are decided too. Two forms differ in how much can be
+only), mixed with smaller ones so that losses nearer to the limit are decided too, and with one that follows the gains seen. Two forms differ in how much can be
 lost on one item. Scores lie between 0 and 1: the error bound is exact. Log-likelihoods have no bound: stakes are kept below a
 fifth of what would be lost at one standard deviation seen so far, and the error holds asymptotically (see
 `tests/domain/test_certification.py` for what it is on few and on skewed documents).
@@ -30,8 +30,8 @@ Floats = npt.NDArray[np.float64]
 
 STAKES: Final = np.array([1.0, 0.5, 0.25])
 """Stakes as shares of the one that grows fastest at the design alternative."""
-SHARES: Final = np.array([0.75, 0.15, 0.1])
-"""Of the wealth, how much is bet with each stake."""
+SHARES: Final = np.array([0.73, 0.13, 0.07, 0.07])
+"""Of the wealth, how much is bet with each stake; the last is that of the gain seen so far, for losses far from the limit."""
 PRIOR_ITEMS: Final = 20
 PRIOR_VARIANCE: Final = 0.1
 """What is taken for the variance of score differences before any is seen, and how many items that weighs."""
@@ -50,7 +50,7 @@ class _Gambler:
 
     def __init__(self, side: int, ratio: float, step: float, *, bounded: bool) -> None:
         self._side, self._ratio, self._step, self._bounded = side, ratio, step, bounded
-        self._logs: Floats = np.zeros(len(STAKES))
+        self._logs: Floats = np.zeros(len(SHARES))
         self._items = 0
         self._sums: Floats = np.zeros(3)
 
@@ -77,7 +77,8 @@ class _Gambler:
         """Return the stakes on each item (items x stakes), from the sums over the items before it."""
         count = np.maximum(seen, 1)
         mean = gains / count
-        expected = (self._step * bases / count)[:, None] * STAKES
+        design = self._step * bases / count
+        expected = np.column_stack([design[:, None] * STAKES, np.maximum(design, mean)])
         if self._bounded:
             variance = (PRIOR_ITEMS * PRIOR_VARIANCE + squares - seen * mean**2) / (PRIOR_ITEMS + seen)
             variance = np.maximum(variance, 0)[:, None]

@@ -2,21 +2,27 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 import pytest
 import torch
 
-from planner.domain.evaluation import Evaluation
+from planner.domain.evaluation import Decision, Evaluation
 from planner.domain.job import FailureReason
+from planner.domain.loss import LossVerdict, verdict
 from planner.errors import InvalidInput
 from tests.worker.conftest import write_model
 from worker.engines.loading import load_model, load_tokenizer
+from worker.evaluate.comparison import Certify, compare
 from worker.evaluate.dataset import Dataset, Text, read_dataset
 from worker.evaluate.evaluation import evaluate
+from worker.evaluate.models import ModelPair
+from worker.evaluate.text import evaluate_text
 from worker.evaluate.windows import cut_windows
 from worker.failure import JobFailed
+from worker.reference import model_path
 
 pytestmark = pytest.mark.worker
 
@@ -153,3 +159,65 @@ def test_another_models_loss_is_seen(tmp_path, built, dataset):
     assert evaluation.fidelity is not None
     assert evaluation.fidelity.top1_agreement is not None
     assert evaluation.fidelity.top1_agreement.value < 0.5
+
+
+def test_the_noise_floor_is_the_baseline_in_another_batch_shape(built, dataset):
+    evaluation = _evaluate(built("int8_weight_only"), built("bf16"), dataset)
+    floor = evaluation.noise_floor
+    assert floor is not None
+    assert abs(floor.value) < abs(evaluation.relative_loss.value)
+    assert "6 documents" in str(floor.note)
+    assert _evaluate(built("bf16"), built("bf16"), dataset, noise_items=0).noise_floor is None
+
+
+def test_certifying_text_stops_early_with_an_interval_that_allows_it(built):
+    """The trained model against itself, and against one of the same tokens that has learnt nothing."""
+    documents = tuple(
+        Text(id=f"d{number}", text=f"def f{number}(x, y):\n    return x * {number} + y\n" * (2 + number % 5))
+        for number in range(80)
+    )
+    dataset = Dataset(name="n", digest="sha256:0", documents=documents)
+    for variant, decision in ((model_path(), Decision.CERTIFIED), (built("bf16"), Decision.VIOLATED)):
+        together, apart = (
+            _evaluate(
+                variant,
+                model_path(),
+                dataset,
+                certify=Certify(limit=0.01),
+                together=together,
+                noise_items=2,
+            )
+            for together in (True, False)
+        )
+        certification = together.certification
+        assert certification is not None
+        assert certification == apart.certification
+        assert certification.decision is decision
+        assert together.items == certification.items < certification.available == 80
+        assert together.minimum_effect is None
+        interval = together.relative_loss.interval
+        assert interval is not None
+        expected = LossVerdict.CERTIFIED if decision is Decision.CERTIFIED else LossVerdict.VIOLATED
+        assert verdict(together.relative_loss, 0.01) is expected
+
+
+def test_quantization_that_was_not_applied_is_doubted(base_copy, built, dataset):
+    honest = _evaluate(base_copy, built("bf16"), dataset)
+    assert honest.doubt is None
+    variant = built("int8_weight_only")
+    claiming = compare(
+        built("bf16"),
+        "b",
+        variant,
+        "v",
+        ModelPair(built("bf16"), variant, torch.device("cpu"), together=True),
+        environment=honest.environment,
+        certify=None,
+        noise_items=0,
+    )
+    assert claiming.claims_quantized
+    pretended = replace(
+        claiming, pair=ModelPair(built("bf16"), built("bf16"), torch.device("cpu"), together=True)
+    )
+    assert "probably not applied" in str(evaluate_text(pretended, dataset).doubt)
+    assert evaluate_text(claiming, dataset).doubt is None
