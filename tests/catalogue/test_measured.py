@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ ENVIRONMENT = {
     "record": "environment", "id": "e1",
     "environment": {"device_name": "NVIDIA H200", "versions": {"torch": "2.11"}, "facts": {"clock": 1980}},
 }  # fmt: skip
-PROFILE = {
+PROFILE: dict[str, Any] = {
     "record": "profile",
     "environment": "e1",
     "profile": {
@@ -134,4 +135,5 @@ def test_what_ships_is_measured_and_of_campaigns_that_ship():
     shipped = [name for name in read_files() if name.startswith(FOLDER)]
     everything = merge(read_measured(name.partition("/")[2], read_files()[name]) for name in shipped)
     assert all(item.basis is Basis.MEASURED for item in everything.profiles)
-    assert all(item.citation for item in (*everything.profiles, *everything.evaluations))
+    assert all(profile.citation for profile in everything.profiles)
+    assert all(evaluation.citation for evaluation in everything.evaluations)

@@ -18,12 +18,14 @@ from planner.claims.queries import (
     WeightBytes,
 )
 from planner.claims.statements import CLAIMS
+from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
 from planner.domain.figure import Basis, Figure, Interval
+from planner.domain.model import Model
 from planner.domain.profile import Distribution, Profile, ProfilePoint
 from planner.domain.runtime import Runtime
 from planner.domain.units import Unit
-from planner.domain.variant import Provenance
+from planner.domain.variant import Provenance, Variant
 from planner.domain.workload import Workload
 from tests.choose.records import GPU, MODELS, variant
 
@@ -38,11 +40,11 @@ BUILT = msgspec.structs.replace(
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
-    models: tuple = MODELS
-    variants: tuple = (BASE, INT8, INT4, SPARSE)
-    evaluations: tuple = ()
-    profiles: tuple = ()
-    devices: tuple = (GPU,)
+    models: tuple[Model, ...] = MODELS
+    variants: tuple[Variant, ...] = (BASE, INT8, INT4, SPARSE)
+    evaluations: tuple[Evaluation, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    devices: tuple[Device, ...] = (GPU,)
 
 
 def profile(

@@ -163,3 +163,13 @@ def test_the_same_bits_measured_twice_are_one_variant_with_two_profiles(bundle, 
         InvalidInput, match=r"two different `published:reference-small/bf16`|its build is not there"
     ):
         fold([folder])
+
+
+def test_messages_lose_the_paths_of_the_machine_that_failed():
+    from worker.campaign.fold import _PATH
+
+    text = "InvalidFile: /data/run/units/x-1/model.safetensors: no `/opt/a b`, see https://example.org/a/b and 3/4"
+    shown = _PATH.sub(lambda path: path[1], text)
+    assert shown.startswith("InvalidFile: model.safetensors: no ")
+    assert "/data" not in shown
+    assert "https://example.org/a/b and 3/4" in shown

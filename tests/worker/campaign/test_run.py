@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,8 +18,8 @@ from tests.worker.campaign.conftest import STEPS, campaign_of
 from tests.worker.campaign.double import failing_engine, tiny_engine
 from worker.campaign.execute import Executor
 from worker.campaign.ledger import Ledger, Record
-from worker.campaign.run import run_campaign, standings
-from worker.campaign.units import units_of
+from worker.campaign.run import Standing, run_campaign, standings
+from worker.campaign.units import TrainWork, units_of
 from worker.jobs import MeasureResult
 from worker.reference.model import ModelShape
 from worker.runner import RESULT_FILE
@@ -29,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def _run(units, ledger, *, budget=600.0, load=tiny_engine, executor=None, retry=False):
-    heard = []
+    heard: list[Standing] = []
     found = run_campaign(
         units,
         ledger,
@@ -183,7 +184,7 @@ conditions = {{ workloads = [{{ input_tokens = 8, output_tokens = 3 }}], repetit
     (standing,) = _run([unit], ledger)
     assert standing.state == "done", standing
     folder = ledger.folder(unit)
-    results = {name: read_result(folder / name) for name in ("build", "measure", "evaluate")}
+    results: dict[str, Any] = {name: read_result(folder / name) for name in ("build", "measure", "evaluate")}
     digest = results["build"].variant_id
     assert results["measure"].profile.variant_id == results["evaluate"].evaluation.variant_id == digest
     assert results["evaluate"].evaluation.items == 2
@@ -219,6 +220,7 @@ def test_a_model_is_trained_into_the_campaigns_folder(catalogue, tmp_path, monke
         )
         (sources / f"module{number}.py").write_text(body)
     (unit,) = units_of(campaign_of(TRAIN.format(roots=sources)), catalogue)
+    assert isinstance(unit.work, TrainWork)
     ledger = Ledger(tmp_path / "out")
     shares = []
     facts = train_task(
