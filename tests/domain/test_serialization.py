@@ -28,7 +28,15 @@ from planner.domain.constraint import (
     ThroughputFloor,
 )
 from planner.domain.device import Device, DeviceKind, Peak
-from planner.domain.evaluation import Document, Evaluation, Fidelity, PairedCounts
+from planner.domain.evaluation import (
+    Certification,
+    Decision,
+    Document,
+    Evaluation,
+    Fidelity,
+    Outcome,
+    PairedCounts,
+)
 from planner.domain.figure import Basis, Figure, Interval, exact
 from planner.domain.job import Attempt, Failure, FailureReason, Job, JobKind, JobState, Lease, Unmatched
 from planner.domain.job_log import JobLog, LogChunk
@@ -142,6 +150,11 @@ VARIANT = Variant(
 )  # fmt: skip
 COUNTS = PairedCounts(both_right=1, only_baseline=2, only_variant=3, both_wrong=4)
 DOCUMENT = Document(id="d", tokens=3, baseline_nll=1.5, variant_nll=1.75)
+OUTCOME = Outcome(id="o", baseline=1.0, variant=0.5, baseline_tokens=3, variant_tokens=2)
+CERTIFICATION = Certification(
+    limit=0.01, confidence=0.95, decision=Decision.UNDECIDED, items=5, available=9, lower=-0.1, upper=0.1,
+    exact=True, method="m", more_items=7,
+)  # fmt: skip
 FIDELITY = Fidelity(kl_mean=FIGURE, top1_agreement=FIGURE)
 CONSTRAINTS: tuple[Constraint, ...] = (
     LossLimit(limit=0.01, kind=LossKind.RELATIVE, task="mmlu", certified_only=True, confidence=0.99),
@@ -224,9 +237,10 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         id="p", variant_id="v", device_id="d", runtime=Runtime(name="vllm"), basis=Basis.MEASURED, points=(POINT,), not_measured=(NOT_MEASURED,), devices=2, environment=ENVIRONMENT, measured_at=NOW,
         synthetic_weights=True, doubt="odd",
     ),
+    OUTCOME, CERTIFICATION,
     Evaluation(
         id="e", variant_id="v", task="mmlu", metric="accuracy", higher_is_better=True, basis=Basis.PUBLISHED, baseline_score=0.5, variant_score=0.4, relative_loss=FIGURE,
-        absolute_loss=FIGURE, counts=COUNTS, documents=(DOCUMENT,), fidelity=FIDELITY, environment=ENVIRONMENT, measured_at=NOW,
+        absolute_loss=FIGURE, counts=COUNTS, documents=(DOCUMENT,), outcomes=(OUTCOME,), certification=CERTIFICATION, notes=("n",), chance=0.25, fidelity=FIDELITY, environment=ENVIRONMENT, measured_at=NOW,
     ),
     SPEED, ProfileComparison(points=(SPEED,), differences=("driver: 1, reference 2",), only_in_one=(WORKLOAD,)),
     LossBasis(figure=FIGURE, kind=LossKind.RELATIVE, tasks=("a", "b"), metric="accuracy", items=None),
