@@ -72,7 +72,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     variant_nll: float
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ItemOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Paired record of one item of a task: what each of the two scored (0 to 1), and how much each wrote."""
 
     id: str
@@ -144,7 +144,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     items: int | None = None
     counts: PairedCounts | None = None
     documents: tuple[Document, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[ItemOutcome, ...] = ()
     """Per-item records of a task, from which every statistic above derives again."""
     mcnemar_p: float | None = None
     """Two-sided exact McNemar p-value; None where items are graded, tokens, or were stopped at when decided."""

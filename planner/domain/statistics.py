@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from planner.domain.evaluation import Document, Evaluation, Outcome, PairedCounts
+from planner.domain.evaluation import Document, Evaluation, ItemOutcome, PairedCounts
 from planner.domain.figure import Basis, Figure, Interval
 from planner.domain.loss import CONFIDENCE, perplexity_loss, student_t
 from planner.domain.units import Unit
@@ -25,7 +25,7 @@ POWER: Final = 0.8
 _NORMAL: Final = NormalDist()
 
 
-def paired_counts(outcomes: Sequence[Outcome]) -> PairedCounts | None:
+def paired_counts(outcomes: Sequence[ItemOutcome]) -> PairedCounts | None:
     """Return who got how many items right; None when an item is graded, neither right nor wrong."""
     pairs = [(outcome.baseline, outcome.variant) for outcome in outcomes]
     if not all(score in {0.0, 1.0} for pair in pairs for score in pair):
@@ -82,7 +82,7 @@ def minimum_detectable_effect(disagreement: float, items: int, *, power: float =
     return _deviates(power) * math.sqrt(max(disagreement, 0.0) / items)
 
 
-def minimum_detectable_score_loss(outcomes: Sequence[Outcome]) -> float | None:
+def minimum_detectable_score_loss(outcomes: Sequence[ItemOutcome]) -> float | None:
     """Return the smallest relative loss these items can show; None when the baseline scored nothing.
 
     The disagreement of 0/1 scores gets one pseudo-item in each direction, as `counts_loss` does: no flip among 100
@@ -109,7 +109,7 @@ def minimum_detectable_perplexity_loss(documents: Sequence[Document]) -> float |
 
 
 def length_ratio(
-    outcomes: Sequence[Outcome], *, basis: Basis, evidence: tuple[str, ...] = ()
+    outcomes: Sequence[ItemOutcome], *, basis: Basis, evidence: tuple[str, ...] = ()
 ) -> Figure | None:
     """Return generated tokens of the variant for each one of the baseline's, with a 90 % interval; None without any.
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from planner.domain.device import Device
 from planner.domain.evaluation import Document as DocumentRecord
-from planner.domain.evaluation import Evaluation, Outcome
+from planner.domain.evaluation import Evaluation, ItemOutcome
 from planner.domain.figure import Figure
 from planner.domain.job import Job
 from planner.domain.job_worker import Worker
@@ -180,7 +180,7 @@ class Profiles(Revised):
 class ItemRecords(msgspec.Struct, frozen=True, kw_only=True):
     """Per-item records of a task; those of documents are a plain list."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ItemOutcome, ...]
     documents: tuple[DocumentRecord, ...] = ()
 
 

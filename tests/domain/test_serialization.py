@@ -34,7 +34,7 @@ from planner.domain.evaluation import (
     Document,
     Evaluation,
     Fidelity,
-    Outcome,
+    ItemOutcome,
     PairedCounts,
 )
 from planner.domain.figure import Basis, Figure, Interval, exact
@@ -150,7 +150,7 @@ VARIANT = Variant(
 )  # fmt: skip
 COUNTS = PairedCounts(both_right=1, only_baseline=2, only_variant=3, both_wrong=4)
 DOCUMENT = Document(id="d", tokens=3, baseline_nll=1.5, variant_nll=1.75)
-OUTCOME = Outcome(id="o", baseline=1.0, variant=0.5, baseline_tokens=3, variant_tokens=2)
+OUTCOME = ItemOutcome(id="o", baseline=1.0, variant=0.5, baseline_tokens=3, variant_tokens=2)
 CERTIFICATION = Certification(
     limit=0.01, confidence=0.95, decision=Decision.UNDECIDED, items=5, available=9, lower=-0.1, upper=0.1,
     exact=True, method="m", more_items=7,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from planner.domain.evaluation import Document, Evaluation, Outcome
+from planner.domain.evaluation import Document, Evaluation, ItemOutcome
 from planner.domain.figure import Basis, Figure, Interval
 from planner.domain.loss import LossKind, assess
 from planner.domain.statistics import (
@@ -28,8 +28,8 @@ from planner.domain.units import Unit
 from planner.errors import InvalidInput
 
 
-def _outcomes(*pairs: tuple[float, float]) -> list[Outcome]:
-    return [Outcome(id=str(at), baseline=base, variant=other) for at, (base, other) in enumerate(pairs)]
+def _outcomes(*pairs: tuple[float, float]) -> list[ItemOutcome]:
+    return [ItemOutcome(id=str(at), baseline=base, variant=other) for at, (base, other) in enumerate(pairs)]
 
 
 @given(st.integers(0, 300), st.integers(1, 300), st.floats(0.01, 0.99))
@@ -99,7 +99,7 @@ def test_the_minimum_perplexity_loss_shrinks_with_documents():
 def test_length_ratio_is_that_of_the_sums_and_covers():
     pairs = [(10, 8), (20, 17), (30, 27), (5, 5)]
     outcomes = [
-        Outcome(id=str(at), baseline=1, variant=1, baseline_tokens=base, variant_tokens=other)
+        ItemOutcome(id=str(at), baseline=1, variant=1, baseline_tokens=base, variant_tokens=other)
         for at, (base, other) in enumerate(pairs)
     ]
     ratio = length_ratio(outcomes, basis=Basis.MEASURED)

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from planner.domain.evaluation import Document, Outcome
+from planner.domain.evaluation import Document, ItemOutcome
 from planner.domain.profile import Distribution, Environment, ProfilePoint
 from planner.domain.workload import Workload
 from planner.errors import Conflict, InvalidInput, NotFound
@@ -46,8 +46,8 @@ def test_evaluations_are_added_once_and_whole(stocked, make):
 
 def test_evaluations_of_tasks_keep_their_items_apart_from_what_is_listed(stocked, make):
     outcomes = (
-        Outcome(id="a", baseline=1.0, variant=0.0, baseline_tokens=8, variant_tokens=3),
-        Outcome(id="b", baseline=0.5, variant=1.0),
+        ItemOutcome(id="a", baseline=1.0, variant=0.0, baseline_tokens=8, variant_tokens=3),
+        ItemOutcome(id="b", baseline=0.5, variant=1.0),
     )
     evaluation = make.evaluation(make.variant(), documents=(), outcomes=outcomes)
     with stocked.write() as tx:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from planner.domain.certification import Certifier
-from planner.domain.evaluation import Decision, Evaluation, Outcome
+from planner.domain.evaluation import Decision, Evaluation, ItemOutcome
 from planner.domain.job import FailureReason
 from planner.errors import InvalidFile, InvalidInput
 from worker.evaluate.comparison import Comparison, digest_of
@@ -99,7 +99,7 @@ def convert(
                 left_out.add(metric)
                 continue
             outcomes = tuple(
-                Outcome(id=str(key[1]), baseline=first, variant=second)
+                ItemOutcome(id=str(key[1]), baseline=first, variant=second)
                 for key, (first, second) in zip(chosen, pairs, strict=True)
                 if first is not None and second is not None
             )

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from planner.domain.certification import Certifier
-from planner.domain.evaluation import Certification, Evaluation, Outcome
+from planner.domain.evaluation import Certification, Evaluation, ItemOutcome
 from planner.domain.figure import Basis, Figure
 from planner.domain.loss import LossKind, scores_loss
 from planner.domain.statistics import (
@@ -40,7 +40,7 @@ class Scored:
     """What one metric says: outcomes in the order of use, who flipped in the baseline's second run, and the bounds."""
 
     metric: str
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ItemOutcome, ...]
     again: dict[str, float]
     certification: Certification | None
     absolute_bounds: tuple[float | None, float | None] | None
@@ -53,9 +53,9 @@ class _Metric:
     name: str
     relative: Certifier | None
     absolute: Certifier | None
-    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+    outcomes: list[ItemOutcome] = field(default_factory=list[ItemOutcome])
 
-    def add(self, outcome: Outcome) -> bool:
+    def add(self, outcome: ItemOutcome) -> bool:
         """Take one more item, and return whether what was asked is known."""
         self.outcomes.append(outcome)
         if self.relative is None or self.absolute is None:
@@ -175,7 +175,7 @@ class _Ways:
 
     answer: Callable[[Predictor, Any], tuple[Any, Any]]
     again: Callable[[Predictor, Any], tuple[Any, Any]]
-    outcomes: Callable[[str, tuple[Any, Any], tuple[Any, Any]], tuple[Outcome, ...]]
+    outcomes: Callable[[str, tuple[Any, Any], tuple[Any, Any]], tuple[ItemOutcome, ...]]
     metrics: tuple[str, ...]
 
 
@@ -230,16 +230,18 @@ def _metric(name: str, comparison: Comparison) -> _Metric:
     return _Metric(name, make(), make())
 
 
-def _choice_outcomes(name: str, base: tuple[bool, bool], other: tuple[bool, bool]) -> tuple[Outcome, Outcome]:
+def _choice_outcomes(
+    name: str, base: tuple[bool, bool], other: tuple[bool, bool]
+) -> tuple[ItemOutcome, ItemOutcome]:
     return (
-        Outcome(id=name, baseline=float(base[1]), variant=float(other[1])),
-        Outcome(id=name, baseline=float(base[0]), variant=float(other[0])),
+        ItemOutcome(id=name, baseline=float(base[1]), variant=float(other[1])),
+        ItemOutcome(id=name, baseline=float(base[0]), variant=float(other[0])),
     )
 
 
-def _written_outcomes(name: str, base: tuple[bool, int], other: tuple[bool, int]) -> tuple[Outcome]:
+def _written_outcomes(name: str, base: tuple[bool, int], other: tuple[bool, int]) -> tuple[ItemOutcome]:
     return (
-        Outcome(
+        ItemOutcome(
             id=name,
             baseline=float(base[0]),
             variant=float(other[0]),
