@@ -71,8 +71,9 @@ class Engine(Protocol):
 class HoldsModel(Protocol):
     """Something whose model is in this process, so that its memory can be told apart.
 
-    One that also has a `cache` property (the KV cache object of its latest work) is asked for it, and one that has a
-    `compile_seconds` property (float, None when nothing was compiled) for that; both may be missing.
+    One that also has a `cache` property (the KV cache object of its latest work) is asked for it, one that has a
+    `compile_seconds` property (float, None when nothing was compiled) for that, and one that has a method
+    `prepare(workload)` compiles ahead what the workload needs; all may be missing.
     """
 
     @property

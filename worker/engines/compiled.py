@@ -55,8 +55,7 @@ class CompiledEngine:
     ) -> None:
         """Prepare `model`; `rows` are the numbers of tokens that will be computed at once, None when unknown.
 
-        `thorough` compiles several layers together and tries configurations of every generated kernel: several times as
-        long to compile, a few percent faster.
+        `thorough` compiles several layers together: several times as long to compile, a few percent faster.
         Raises InvalidInput for an architecture or settings that this engine cannot run, or kernels that are missing.
         """
         import torch
@@ -170,6 +169,13 @@ class CompiledEngine:
             times.append(time.perf_counter() - start)
         return Generation(seconds=tuple(times), tokens=host.tokens)
 
+    def prepare(self, workload: Workload) -> None:
+        """Compile and capture what the workload needs, so that its first run is as the others."""
+        import torch
+
+        with torch.inference_mode():
+            self._prepared(workload.concurrency, workload.input_tokens, workload.context_tokens)
+
     def _prepared(self, requests: int, tokens: int, length: int) -> _State:
         """Return a state for this shape with everything compiled and captured that it needs."""
         import torch
@@ -227,7 +233,7 @@ class CompiledEngine:
         largest = _REGION if thorough else 1
         size = next(size for size in range(largest, 0, -1) if len(self._layers) % size == 0)
         prefill = torch.compile(_run_layers, dynamic=True)
-        options = {"max_autotune_pointwise": True} if thorough or self._reduces else {}
+        options = {"max_autotune_pointwise": True} if self._reduces else {}
         # Of a step's sizes only the cache's length may change without other code: flex attention's decode kernel is
         # made for one number of requests.
         decode = torch.compile(_run_layers, dynamic=True, options=options)

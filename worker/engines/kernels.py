@@ -86,6 +86,7 @@ def humming_linear(weight: Plain, bias: torch.Tensor | None, dtype: torch.dtype)
     import torch
     from humming.layer import HummingLayer
 
+    from worker.engines.humming_schema import OffsetSchema
     from worker.engines.modules import HummingLinear
 
     settings: dict[str, Any] = {"dtype": "float8e4m3" if weight.is_float else f"uint{weight.bits}"}
@@ -97,7 +98,7 @@ def humming_linear(weight: Plain, bias: torch.Tensor | None, dtype: torch.dtype)
     layer: Any = HummingLayer(
         shape_n=rows,
         shape_k=columns,
-        weight_config=settings,
+        weight_config=OffsetSchema.from_config({"quant_method": "humming", **settings}),
         input_config={"dtype": "int8"} if weight.activation == "int8" else None,
         has_bias=bias is not None,
         torch_dtype=dtype,

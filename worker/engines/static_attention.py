@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 NAME: Final = "planner_static"
 BLOCK: Final = 128
 """Keys of one block of the mask: flex attention's smallest."""
+_DECODE_OPTIONS: Final[Any] = {"BLOCK_N": 64, "num_stages": 4}
+"""The best of nine settings tried on an H200 with 40 heads of 128 and 1,040 tokens: 10.2 µs, against 11.2 as it comes."""
 _REFUSED: Final = ("softcap", "s_aux", "head_mask")
 """What some models add to attention and this function does not compute."""
 
@@ -155,7 +157,9 @@ def static_attention(
     if block_mask is not None:
         from torch.nn.attention.flex_attention import flex_attention
 
-        output = flex_attention(grouped_query, key, value, block_mask=block_mask, scale=scaling)
+        output = flex_attention(
+            grouped_query, key, value, block_mask=block_mask, scale=scaling, kernel_options=_DECODE_OPTIONS
+        )
     else:
         output = attend(grouped_query, key, value, attn_mask=boolean_mask, scale=scaling)
     return output.reshape(requests, 1, heads, width), None

@@ -98,11 +98,12 @@ def synthetic_model(
         model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
     generator = torch.Generator(device=device).manual_seed(seed)
     for layer in model.model.layers:
-        _fill(layer, device, generator)
-        if quantizing is not None:
-            quantize_(layer, quantizing)
-        elif stored:
-            replace_layers(layer, lambda name, linear: _quantized(recipe, name, linear))
+        with torch.no_grad():  # else every intermediate of rounding would be kept for a gradient
+            _fill(layer, device, generator)
+            if quantizing is not None:
+                quantize_(layer, quantizing)
+            elif stored:
+                replace_layers(layer, lambda name, linear: _quantized(recipe, name, linear))
     for name, module in model.named_modules():
         if not name.startswith("model.layers.") and not any(True for _ in module.children()):
             _fill(module, device, generator)

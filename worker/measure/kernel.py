@@ -21,7 +21,7 @@ KERNEL_ROWS: Final = (1, _PROMPT)
 """Numbers of tokens that are computed at once while the kernel is looked for."""
 _MAX_NAME: Final = 160
 _MATRIX: Final = re.compile(
-    r"gemm|gemv|matmul|(?:\b|_)(?:add)?b?mm(?:\b|_)|linear|nvjet|cutlass|xmma|splitk", re.IGNORECASE
+    r"gemm|gemv|matmul|(?:\b|_)(?:add)?b?mm(?:\b|_)|linear|nvjet|humming|cutlass|xmma|splitk", re.IGNORECASE
 )
 
 

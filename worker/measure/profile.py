@@ -160,7 +160,12 @@ def measure_engine(
     )
     session = Session(conditions.point_limit_seconds, conditions.total_limit_seconds)
     with place.watch:
-        session.measure_points(conditions.workloads, meter.measure_point, part(report, 0.1, 0.95))
+        session.measure_points(
+            conditions.workloads,
+            meter.measure_point,
+            part(report, 0.1, 0.95),
+            prepare=getattr(engine, "prepare", None),
+        )
     report(0.97, "naming the kernel")
     profile = place.profile(
         variant_id,

@@ -49,9 +49,17 @@ class Session:
     not_measured: list[NotMeasured] = field(default_factory=list)
 
     def measure_points(
-        self, workloads: tuple[Workload, ...], measure_point: MeasurePoint, report: Report
+        self,
+        workloads: tuple[Workload, ...],
+        measure_point: MeasurePoint,
+        report: Report,
+        *,
+        prepare: Callable[[Workload], None] | None = None,
     ) -> None:
-        """Measure every point that fits and that the time allows. Raises the memory error when it left no point."""
+        """Measure every point that fits and that the time allows. Raises the memory error when it left no point.
+
+        `prepare` compiles what a point needs; that does not count as the point's time.
+        """
         end = time.perf_counter() + (self.total_limit_seconds or MAX_SECONDS)
         too_large: list[Workload] = []
         error: BaseException | None = None
@@ -64,9 +72,12 @@ class Session:
                 detail = f"{self.total_limit_seconds:g} s for all points had passed"
                 self._leave_out(workload, "time_limit", detail)
                 continue
-            deadline = min(end, now + (self.point_limit_seconds or MAX_SECONDS))
             share = part(report, number / len(workloads), (number + 1) / len(workloads))
             try:
+                if prepare is not None:
+                    share(0.0, f"{workload}: compiling")
+                    prepare(workload)
+                deadline = min(end, time.perf_counter() + (self.point_limit_seconds or MAX_SECONDS))
                 self.points.append(measure_point(workload, deadline, share))
                 continue
             except PointLeftOut as left:
