@@ -122,7 +122,8 @@ def _submit_build(service: Recording, folder: Path, result: BuildResult, report:
         directory,
         model=result.model,
         name=result.name,
-        scheme=result.scheme.weight.format.value,
+        # What a mix is mostly made of is known only from its files.
+        scheme=None if result.scheme.mixed else result.scheme.weight.format.value,
         provenance=result.provenance,
         runtimes=("transformers",),
         progress=progress,
