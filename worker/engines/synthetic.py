@@ -7,6 +7,7 @@ Layers are filled and quantized one by one, so that the full-precision model nev
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from planner.domain.architecture import Architecture
@@ -83,10 +84,10 @@ def synthetic_model(
     from worker.engines.formats.quantized_linear import replace_layers
 
     quantizing = recipe.torchao_config()
-    stored = isinstance(recipe, StoredRecipe) and not recipe.needs_text
+    stored = recipe if isinstance(recipe, StoredRecipe) else None
     scheme = recipe.scheme
     special = recipe.needs_text or scheme.kv is not None or scheme.attention is not None
-    if special or (quantizing is None and recipe.quantizes_weights and not stored):
+    if special or (quantizing is None and recipe.quantizes_weights and stored is None):
         raise InvalidInput(
             "recipe",
             f"`{recipe_name(recipe)}` cannot be applied to synthetic weights",
@@ -102,8 +103,8 @@ def synthetic_model(
             _fill(layer, device, generator)
             if quantizing is not None:
                 quantize_(layer, quantizing)
-            elif stored:
-                replace_layers(layer, lambda name, linear: _quantized(recipe, name, linear))
+            elif stored is not None:
+                replace_layers(layer, partial(_quantized, stored))
     for name, module in model.named_modules():
         if not name.startswith("model.layers.") and not any(True for _ in module.children()):
             _fill(module, device, generator)
