@@ -10,18 +10,32 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from planner.choose.feasible import Assessment
 from planner.domain.scenario import Objective
 from planner.estimate.columns import Floats, Integers
+from planner.estimate.cost import per_second_of_token
 
 SHORTLIST: Final = 256
 """Positions ordered at least; far more than is ever shown."""
+
+Keys = list[tuple[str, npt.NDArray[np.generic]]]
+"""What decides, first key first: its name, and its value by position, smaller being better."""
 
 
 def counted_loss(assessment: Assessment) -> Floats:
     """Return the loss candidates are compared by, by position: never below zero, NaN when unknown."""
     return np.maximum(assessment.loss, 0.0)
+
+
+def token_costs(assessment: Assessment) -> Floats:
+    """Return cost per million generated tokens by position, NaN where price or throughput is unknown."""
+    price = assessment.setting.scenario.price
+    if price is None:
+        return np.full(len(assessment.rows), np.nan)
+    per_hour = price.per_hour * assessment.terms.degree
+    return assessment.speeds.of("per_token").value * per_hour * per_second_of_token(1.0)
 
 
 def objective_values(assessment: Assessment) -> Floats:
@@ -36,12 +50,40 @@ def objective_values(assessment: Assessment) -> Floats:
         case Objective.SMALLEST:
             values = assessment.columns.weight_bytes
         case Objective.CHEAPEST:
-            values = assessment.total.value * assessment.terms.degree
+            costs = token_costs(assessment)
+            known = np.isfinite(costs[assessment.accepted]).any()
+            values = costs if known else assessment.total.value * assessment.terms.degree
         case Objective.FASTEST | Objective.HIGHEST_THROUGHPUT:
             speeds = assessment.speeds
             known = speeds.of("tpot" if objective is Objective.FASTEST else "per_token").value
             values = known if np.isfinite(known[assessment.accepted]).any() else assessment.step_bytes
     return np.where(np.isnan(values), np.inf, values)
+
+
+def ranking_keys(
+    assessment: Assessment,
+    positions: Integers,
+    *,
+    tier: npt.NDArray[np.generic],
+    values: Floats,
+    loss: Floats,
+    total: Floats,
+) -> Keys:
+    """Return what decides between `positions`, first key first; the figures are given by position, or broadcast to it.
+
+    They are arguments so that a figure which is not known yet can be tried out.
+    """
+    index, rows = assessment.index, assessment.rows[positions]
+    unknown = np.isnan(loss)
+    keys: Keys = [("certainty", tier), ("objective", values)]
+    if assessment.setting.scenario.objective is Objective.MOST_ACCURATE:
+        keys += [
+            ("parameters", -index.parameters[rows]),
+            ("bits", np.where(unknown, -index.bits[rows], 0.0)),
+        ]
+    else:
+        keys += [("loss", np.where(unknown, np.inf, loss))]
+    return [*keys, ("memory", total), ("files", ~index.fetchable[rows]), ("id", rows)]
 
 
 def rank(assessment: Assessment, *, at_least: int = SHORTLIST) -> Integers:
@@ -55,17 +97,12 @@ def rank(assessment: Assessment, *, at_least: int = SHORTLIST) -> Integers:
         last = order[at_least - 1]
         keep = (tier < tier[last]) | ((tier == tier[last]) & (values <= values[last]))
         positions, tier, values = positions[keep], tier[keep], values[keep]
-    index, rows = assessment.index, assessment.rows[positions]
-    loss = assessment.loss[positions]
-    unknown = np.isnan(loss)
-    keys = [
-        rows,
-        ~index.fetchable[rows],
-        assessment.total.value[positions],
-        np.where(unknown, np.inf, loss),
-        values,
-        tier,
-    ]
-    if assessment.setting.scenario.objective is Objective.MOST_ACCURATE:
-        keys[3:4] = [np.where(unknown, -index.bits[rows], 0.0), -index.parameters[rows]]
-    return positions[np.lexsort(tuple(keys))]
+    keys = ranking_keys(
+        assessment,
+        positions,
+        tier=tier,
+        values=values,
+        loss=assessment.loss[positions],
+        total=assessment.total.value[positions],
+    )
+    return positions[np.lexsort(tuple(key for _, key in reversed(keys)))]
