@@ -41,6 +41,12 @@ def test_recipes_are_listed(capsys):
     assert {row["recipe"] for row in rows} >= {"bf16", "int8_weight_only", "int8_dynamic", "intx_weight_only"}
     assert main(["recipes"]) == 0
     assert "int8_dynamic" in capsys.readouterr().out
+    assert main(["recipes", "int4_packed"]) == 0
+    shown = capsys.readouterr().out
+    assert "group_size" in shown
+    assert "128" in shown
+    assert main(["recipes", "int4_pakced"]) == 2
+    assert "int4_packed" in capsys.readouterr().err
 
 
 def test_a_variant_is_built_measured_and_evaluated_by_hand(base, tmp_path, capsys, text_file):
