@@ -23,6 +23,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     log_level: str = "info"
+    prices: Path | None = None
+    """Price file, see `planner.workspace.pricing`."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names a server on loopback answers to besides its own, such as that of a proxy in front of it."""
 
@@ -33,12 +35,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_settings(
-    environ: Mapping[str, str], *, data_dir: Path | None = None, port: int | None = None
+    environ: Mapping[str, str],
+    *,
+    data_dir: Path | None = None,
+    port: int | None = None,
+    prices: Path | None = None,
 ) -> Settings:
     """Return the settings that `environ` describes, command-line values first. Raises InvalidInput.
 
     Variables: PLANNER_DATA_DIR, PLANNER_DATABASE_URL (sqlite:// or postgresql://), PLANNER_HOST, PLANNER_PORT,
-    PLANNER_LOG_LEVEL, PLANNER_ALLOWED_HOSTS (host names, comma-separated); XDG_DATA_HOME or HOME place the default data folder.
+    PLANNER_PRICES (a price file), PLANNER_LOG_LEVEL, PLANNER_ALLOWED_HOSTS (host names, comma-separated); XDG_DATA_HOME or HOME place the default data folder.
     """
     if data_dir is None:
         home = environ.get("XDG_DATA_HOME") or str(
@@ -51,6 +57,8 @@ def load_settings(
         raise InvalidInput(
             "PLANNER_PORT", f"`{text}` is not a port", allowed="0 to 65535; 0 picks a free one"
         )
+    if prices is None and environ.get("PLANNER_PRICES"):
+        prices = Path(environ["PLANNER_PRICES"])
     level = environ.get("PLANNER_LOG_LEVEL", "info").lower()
     if level not in {"debug", "info", "warning", "error"}:
         raise InvalidInput(
@@ -62,6 +70,7 @@ def load_settings(
         host=environ.get("PLANNER_HOST", "127.0.0.1"),
         port=int(text) if text else DEFAULT_PORT,
         log_level=level,
+        prices=prices.expanduser().absolute() if prices else None,
         allowed_hosts=tuple(
             name for part in environ.get("PLANNER_ALLOWED_HOSTS", "").split(",") if (name := part.strip())
         ),

@@ -16,6 +16,7 @@ from litestar.di import Provide
 from planner.api import (
     aliases,
     artifacts,
+    batch,
     dashboard,
     devices,
     evidence,
@@ -90,6 +91,7 @@ def create_app(
         "/api/v1",
         route_handlers=[
             recommend.router,
+            batch.router,
             plans.router,
             models.router,
             variants.router,

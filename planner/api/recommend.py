@@ -17,6 +17,28 @@ from planner.errors import InvalidInput, NotFound, PlannerError
 from planner.wire.replies import Understanding, Why
 from planner.wire.requests import Question
 
+QUESTION_SCHEMA = Schema(
+    one_of=[
+        Schema(
+            title="Question",
+            type=OpenAPIType.OBJECT,
+            properties={"query": Schema(type=OpenAPIType.STRING)},
+            required=["query"],
+            additional_properties=False,
+        ),
+        Reference(ref="#/components/schemas/Scenario"),
+    ],
+    examples=[
+        {"query": "13B on 24GB, <=1% loss"},
+        {
+            "model": {"kind": "size", "size_billions": 13},
+            "hardware": {"memory_bytes": 24 * 1024**3},
+            "constraints": [{"type": "loss", "limit": 0.01}],
+        },
+    ],
+)
+"""A question in words or a scenario, told apart by the field `query`."""
+
 
 @dataclass
 class QuestionOperation(Operation):
@@ -24,28 +46,8 @@ class QuestionOperation(Operation):
 
     def __post_init__(self) -> None:
         """Describe the body, which the handler receives undecoded."""
-        schema = Schema(
-            one_of=[
-                Schema(
-                    title="Question",
-                    type=OpenAPIType.OBJECT,
-                    properties={"query": Schema(type=OpenAPIType.STRING)},
-                    required=["query"],
-                    additional_properties=False,
-                ),
-                Reference(ref="#/components/schemas/Scenario"),
-            ],
-            examples=[
-                {"query": "13B on 24GB, <=1% loss"},
-                {
-                    "model": {"kind": "size", "size_billions": 13},
-                    "hardware": {"memory_bytes": 24 * 1024**3},
-                    "constraints": [{"type": "loss", "limit": 0.01}],
-                },
-            ],
-        )
         self.request_body = RequestBody(
-            content={"application/json": OpenAPIMediaType(schema=schema)}, required=True
+            content={"application/json": OpenAPIMediaType(schema=QUESTION_SCHEMA)}, required=True
         )
 
 

@@ -8,6 +8,8 @@ from planner.choose.categories import category_reason
 from planner.choose.feasible import CONTEXT, MEMORY, METRICS, MODEL, Assessment, Judgement
 from planner.choose.losses import VERDICTS
 from planner.domain.constraint import (
+    CostBasis,
+    CostLimit,
     DiskLimit,
     FormatFilter,
     LatencyLimit,
@@ -20,9 +22,18 @@ from planner.domain.constraint import (
 )
 from planner.domain.figure import Basis, Figure, Interval, exact
 from planner.domain.loss import LossBasis, items_to_settle, verdict
-from planner.domain.outcome import Candidate, Check, LatencyAnswer, LossAnswer, MemoryEstimate, Verdict
+from planner.domain.outcome import (
+    Candidate,
+    Check,
+    CostAnswer,
+    LatencyAnswer,
+    LossAnswer,
+    MemoryEstimate,
+    Verdict,
+)
 from planner.domain.units import Unit, format_bytes
 from planner.estimate.calibration import CENTRAL
+from planner.estimate.cost import cost_of, energy_of
 from planner.estimate.memory import describe_memory
 from planner.estimate.peaks import peak_figure
 from planner.estimate.priors import CONFIDENCE as SPREAD_CONFIDENCE
@@ -123,6 +134,31 @@ def latency_of(assessment: Assessment, position: int) -> LatencyAnswer:
     )
 
 
+def cost_at(assessment: Assessment, position: int) -> CostAnswer | None:
+    """Return what a position costs on the devices it uses; None without a price."""
+    price = assessment.setting.scenario.price
+    if price is None:
+        return None
+    throughput = assessment.speeds.figure("per_token", CENTRAL, position)
+    return cost_of(price, devices=int(assessment.terms.degree[position]), throughput=throughput)
+
+
+def _cost_figure(assessment: Assessment, limit: CostLimit, position: int) -> Figure | None:
+    cost = cost_at(assessment, position)
+    if cost is None:
+        return None
+    return cost.per_hour if limit.per is CostBasis.HOUR else cost.per_million_tokens
+
+
+def unknown_cost(assessment: Assessment) -> str:
+    """Return why a cost is unknown, and what would make it known."""
+    device = assessment.setting.device
+    if assessment.setting.scenario.price is None:
+        where = f"of {device.name}" if device else "of the hardware"
+        return f"no price {where} is given: name one in a price file (`--prices`)"
+    return "the throughput on it is not known"
+
+
 def figure_of(assessment: Assessment, judgement: Judgement, position: int) -> Figure | None:
     """Return the figure a constraint was held against, None for categories and unknowns."""
     constraint = judgement.constraint
@@ -140,6 +176,8 @@ def figure_of(assessment: Assessment, judgement: Judgement, position: int) -> Fi
             figure = assessment.speeds.figure("per_token", CENTRAL, position)
             concurrency = assessment.setting.scenario.workload.concurrency
             return figure.scaled(1 / concurrency) if figure and constraint.scope is Scope.REQUEST else figure
+        case CostLimit():
+            return _cost_figure(assessment, constraint, position)
         case _ if judgement.key == MEMORY:
             return _total_of(assessment, position)
         case _:
@@ -174,6 +212,9 @@ def detail_of(assessment: Assessment, judgement: Judgement, position: int) -> st
                 return unknown_speed(assessment, constraint)
             figure = figure_of(assessment, judgement, position)
             return figure.note if figure else None
+        case CostLimit():
+            figure = figure_of(assessment, judgement, position)
+            return figure.note if figure else unknown_cost(assessment)
         case DiskLimit():
             return None if assessment.index.fetchable[row] else "weights alone: the files are not held here"
         case RuntimeFilter() | FormatFilter() | SchemeFilter() | LicenseFilter():
@@ -238,6 +279,12 @@ def candidate_at(assessment: Assessment, position: int) -> Candidate:
         disk=disk_of(assessment, position),
         loss=_loss_answer(assessment, position),
         latency=latency_of(assessment, position),
+        cost=cost_at(assessment, position),
+        energy=energy_of(
+            assessment.setting.device,
+            devices=int(assessment.terms.degree[position]),
+            throughput=assessment.speeds.figure("per_token", CENTRAL, position),
+        ),
         checks=(
             _model_check(assessment, position),
             *(check_of(assessment, judgement, position) for judgement in assessment.judgements),

@@ -10,10 +10,10 @@ import numpy as np
 from planner.choose.candidate import UNMEASURED, detail_of, figure_of, unknown_speed
 from planner.choose.feasible import CONTEXT, MEMORY, MODEL, Assessment, Judgement
 from planner.choose.losses import VERDICTS
-from planner.choose.rank import objective_values
-from planner.domain.constraint import DiskLimit, LatencyLimit, LossLimit, ThroughputFloor
+from planner.choose.rank import objective_values, token_costs
+from planner.domain.constraint import CostLimit, DiskLimit, LatencyLimit, LossLimit, ThroughputFloor
 from planner.domain.figure import Figure
-from planner.domain.outcome import Candidate, Elimination, LossAnswer, Verdict
+from planner.domain.outcome import Candidate, CostAnswer, Elimination, LossAnswer, Verdict
 from planner.domain.scenario import Objective
 from planner.domain.units import Unit, format_bytes, format_seconds, format_value
 from planner.estimate.columns import Floats, Integers
@@ -29,6 +29,17 @@ _MADE_FOR: Final = {
     Objective.CHEAPEST: "the least device memory in total",
     Objective.HIGHEST_THROUGHPUT: "the most tokens per second",
 }
+
+
+_UNKNOWN_OF: Final = {Objective.MOST_ACCURATE: "loss", Objective.CHEAPEST: "cost"}
+
+
+def _aim(assessment: Assessment) -> str:
+    """Return what the objective looks for: of the cheapest, the cost where it is known."""
+    objective = assessment.setting.scenario.objective
+    if objective is Objective.CHEAPEST and np.isfinite(token_costs(assessment)[assessment.accepted]).any():
+        return "the least cost per million output tokens"
+    return _MADE_FOR[objective]
 
 
 def with_interval(figure: Figure) -> str:
@@ -50,13 +61,19 @@ def _loss_sentence(loss: LossAnswer) -> str:
     return f"{loss.kind.value.capitalize()} loss {with_interval(loss.figure)} in {loss.metric} over {over}{verdict}."
 
 
+def _cost_sentence(cost: CostAnswer) -> str:
+    tokens = cost.per_million_tokens
+    rate = f" and {cost.currency} {with_interval(tokens)}" if tokens is not None else ""
+    return f"Costs {cost.currency} {cost.per_hour}{rate}, by the price {cost.price.describe()}."
+
+
 def _first_reason(assessment: Assessment, best: int) -> str:
     """Return what the chosen position is best at, and among how many: those of its own tier."""
     count = int(assessment.accepted.sum())
     if count == 1:
         return "Satisfies every constraint: the only candidate that does."
     peers = int((assessment.accepted & (assessment.tier == assessment.tier[best])).sum())
-    aim = _MADE_FOR[assessment.setting.scenario.objective]
+    aim = _aim(assessment)
     if peers == count:
         return f"Has {aim} of {count} candidates that satisfy every constraint."
     what = "loss" if assessment.tier[best] < LIKELY_LOSS else "speed"
@@ -102,6 +119,8 @@ def reasons(
     if seen:
         under = f" under {speed.runtime}" if speed.runtime else ""
         sentences.append(f"At {assessment.setting.scenario.workload}{under}: {'; '.join(seen)}.")
+    if chosen.cost is not None:
+        sentences.append(_cost_sentence(chosen.cost))
     if runner_up is not None:
         sentences.append(f"Next best is {runner_up.name}: {runner_up.reason}.")
     return tuple(sentences)
@@ -150,7 +169,7 @@ def _reason(assessment: Assessment, judgement: Judgement, position: int, figure:
             return UNMEASURED
         case LatencyLimit() | ThroughputFloor() if figure is None:
             return unknown_speed(assessment, constraint)
-        case LossLimit() | LatencyLimit() | ThroughputFloor() if figure is not None:
+        case LossLimit() | LatencyLimit() | ThroughputFloor() | CostLimit() if figure is not None:
             sure = (
                 ""
                 if verdict is Verdict.VIOLATED
@@ -178,7 +197,9 @@ def _reason(assessment: Assessment, judgement: Judgement, position: int, figure:
             return detail_of(assessment, judgement, position) or verdict.value
 
 
-def _is_uncertified(constraint: LossLimit | LatencyLimit | ThroughputFloor, figure: Figure) -> bool:
+def _is_uncertified(
+    constraint: LossLimit | LatencyLimit | ThroughputFloor | CostLimit, figure: Figure
+) -> bool:
     return (
         isinstance(constraint, LossLimit) and constraint.certified_only and figure.value <= constraint.limit
     )
@@ -194,9 +215,11 @@ def _objective_reason(assessment: Assessment, values: Floats, position: int, cho
     own, other = float(values[position]), float(values[chosen])
     match scenario.objective:
         case _ if own == other and not np.isinf(own):
-            return f"ties with {best} on {_MADE_FOR[scenario.objective]}, which wins by {_tie(assessment, position, chosen)}"
+            return (
+                f"ties with {best} on {_aim(assessment)}, which wins by {_tie(assessment, position, chosen)}"
+            )
         case _ if np.isinf(own):
-            what = "loss" if scenario.objective is Objective.MOST_ACCURATE else "speed"
+            what = _UNKNOWN_OF.get(scenario.objective, "speed")
             also = f", nor that of {best}, which wins by {_tie(assessment, position, chosen)}"
             return f"its {what} is not known" + (also if np.isinf(other) else "")
         case Objective.MOST_ACCURATE:
@@ -212,6 +235,11 @@ def _objective_reason(assessment: Assessment, values: Floats, position: int, cho
             return f"gives {1 / own:.3g} tokens/s, {best} {1 / other:.3g}"
         case Objective.FASTEST | Objective.HIGHEST_THROUGHPUT:
             return f"reads {format_bytes(own)} of weights per token, {best} {format_bytes(other)}"
+        case Objective.CHEAPEST if scenario.price is not None and np.isfinite(
+            token_costs(assessment)[chosen]
+        ):
+            currency = scenario.price.currency
+            return f"costs {currency} {own:.3g} per million output tokens, {best} {currency} {other:.3g}"
         case Objective.SMALLEST | Objective.CHEAPEST:
             return f"takes {format_bytes(own)}, {best} {format_bytes(other)}"
 

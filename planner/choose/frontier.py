@@ -1,4 +1,4 @@
-"""Frontier: the accepted candidates that no other one beats on memory, loss and TPOT at once."""
+"""Frontier: the accepted candidates that no other one beats on memory, loss, TPOT and cost at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from planner.choose.feasible import Assessment
-from planner.choose.rank import counted_loss
+from planner.choose.rank import counted_loss, token_costs
 from planner.domain.outcome import FrontierPoint
 from planner.estimate.columns import Floats, Integers
 
@@ -35,8 +35,10 @@ def frontier(assessment: Assessment, chosen: int) -> tuple[FrontierPoint, ...]:
     accepted = np.flatnonzero(assessment.accepted)
     memory = assessment.total.value * assessment.terms.degree
     loss, tpot = assessment.loss, assessment.speeds.of("tpot").value
+    costs = token_costs(assessment)
     points = np.stack(
-        [memory, np.nan_to_num(counted_loss(assessment), nan=np.inf), np.nan_to_num(tpot, nan=np.inf)], axis=1
+        [memory, *(np.nan_to_num(part, nan=np.inf) for part in (counted_loss(assessment), tpot, costs))],
+        axis=1,
     )
     # The chosen one goes first among equals.
     order = np.concatenate(([chosen], accepted[accepted != chosen]))
@@ -51,6 +53,7 @@ def frontier(assessment: Assessment, chosen: int) -> tuple[FrontierPoint, ...]:
             memory_bytes=float(memory[position]),
             loss=None if np.isnan(loss[position]) else float(loss[position]),
             tpot_seconds=None if np.isnan(tpot[position]) else float(tpot[position]),
+            cost=None if np.isnan(costs[position]) else float(costs[position]),
             chosen=position == chosen,
         )
         for position in (int(position) for position in best)

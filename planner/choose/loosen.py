@@ -13,12 +13,14 @@ from planner.choose.feasible import MEMORY, Assessment, Judgement
 from planner.choose.grid import capacity_grid, latency_grid, loss_grid, round_down, round_up, size_grid
 from planner.domain.constraint import (
     Constraint,
+    CostLimit,
     DiskLimit,
     LatencyLimit,
     LossLimit,
     Scope,
     ThroughputFloor,
 )
+from planner.domain.price import MAX_PER_HOUR
 from planner.domain.scenario import Scenario
 from planner.domain.units import MAX_BYTES
 from planner.estimate.capacity import capacity_of
@@ -103,6 +105,17 @@ def _loosen_throughput(scenario: Scenario, floor: ThroughputFloor, values: Float
             yield _bound(scenario, floor, loose, relative_change(new, floor.limit))
             return
     yield _bound(scenario, floor, None, None)
+
+
+def _loosen_cost(scenario: Scenario, limit: CostLimit, values: Floats) -> Iterator[Change]:
+    known = values[~np.isnan(values)]
+    if len(known):
+        new = round_up(float(known.min()), 0.01)
+        if limit.limit < new <= MAX_PER_HOUR:
+            loose = msgspec.structs.replace(limit, limit=new)
+            yield _bound(scenario, limit, loose, relative_change(new, limit.limit))
+        return
+    yield _bound(scenario, limit, None, None)
 
 
 def _loosen_disk(scenario: Scenario, limit: DiskLimit, values: Floats) -> Iterator[Change]:
@@ -198,6 +211,8 @@ def loosen(assessment: Assessment, judgement: Judgement, at: Integers) -> Iterat
             )
         case ThroughputFloor():
             yield from _loosen_throughput(scenario, constraint, values)
+        case CostLimit():
+            yield from _loosen_cost(scenario, constraint, values)
         case DiskLimit():
             yield from _loosen_disk(scenario, constraint, values)
         case None if judgement.key == MEMORY:

@@ -35,7 +35,7 @@ from planner.estimate.columns import Booleans, Integers
 
 MAX_DEVICES: Final = 64
 NEAREST_TRIED: Final = 5
-_ON_HARDWARE: Final = frozenset({MEMORY, "ttft", "tpot", "itl", "e2e", "throughput"})
+_ON_HARDWARE: Final = frozenset({MEMORY, "ttft", "tpot", "itl", "e2e", "throughput", "cost", "cost-per-hour"})
 _ON_WORKLOAD: Final = _ON_HARDWARE | {CONTEXT}
 
 

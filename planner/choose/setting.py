@@ -8,12 +8,13 @@ from datetime import datetime
 import numpy as np
 
 from planner.choose.index import Index
-from planner.domain.constraint import RuntimeFilter
+from planner.domain.constraint import CostLimit, RuntimeFilter
 from planner.domain.device import Device, DeviceKind
 from planner.domain.figure import Figure
+from planner.domain.partition import partitioned
 from planner.domain.runtime import canonical
-from planner.domain.scenario import Scenario, SelectorKind
-from planner.errors import NotFound
+from planner.domain.scenario import Hardware, Scenario, SelectorKind
+from planner.errors import InvalidInput, NotFound
 from planner.estimate.capacity import capacity_of
 from planner.estimate.columns import Booleans
 
@@ -27,6 +28,8 @@ class Setting:
     """By row of the index: whether its model is meant."""
     device: Device | None
     devices: int
+    nodes: int
+    """Machines the devices are in, the same number in each."""
     capacity: Figure | None
     engine: str | None
     """Canonical name of the runtime that must be used, None for any."""
@@ -39,11 +42,40 @@ class Setting:
         kind = self.device.kind if self.device else hardware.kind if hardware else DeviceKind.GPU
         return kind is DeviceKind.GPU
 
+    @property
+    def splittable(self) -> bool:
+        """Whether one replica may span devices: slices of a GPU cannot reach each other's memory."""
+        hardware = self.scenario.hardware
+        return hardware is None or hardware.partition is None
+
+
+def _device_of(hardware: Hardware | None, index: Index) -> Device | None:
+    if hardware is None or hardware.device_id is None:
+        return None
+    device = index.device(hardware.device_id)
+    return device if hardware.partition is None else partitioned(device, hardware.partition)
+
+
+def _check_currency(scenario: Scenario) -> None:
+    """Refuse a cost limit in another currency than that of the price: rates of exchange are not known."""
+    for constraint in scenario.constraints:
+        if (
+            isinstance(constraint, CostLimit)
+            and scenario.price is not None
+            and constraint.currency not in {None, scenario.price.currency}
+        ):
+            raise InvalidInput(
+                "cost.currency",
+                f"is {constraint.currency}, and the price is in {scenario.price.currency}",
+                allowed=scenario.price.currency,
+            )
+
 
 def resolve(scenario: Scenario, index: Index, *, now: datetime | None) -> Setting:
-    """Return the setting of `scenario`. Raises NotFound for a device or model the index does not know."""
+    """Return the setting of `scenario`. Raises NotFound for a device or model the index does not know, InvalidInput."""
     hardware = scenario.hardware
-    device = index.device(hardware.device_id) if hardware and hardware.device_id else None
+    device = _device_of(hardware, index)
+    _check_currency(scenario)
     selector = scenario.model
     if selector.kind is SelectorKind.MODEL and selector.value not in index.models:
         raise NotFound("model", selector.value or "", nearest=index.nearest_models(selector.value or ""))
@@ -54,6 +86,7 @@ def resolve(scenario: Scenario, index: Index, *, now: datetime | None) -> Settin
         selected=meant[index.model],
         device=device,
         devices=hardware.count if hardware else 1,
+        nodes=hardware.nodes if hardware else 1,
         capacity=capacity_of(device, hardware),
         engine=canonical(runtime.name) if runtime else None,
         now=now,

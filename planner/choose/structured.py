@@ -35,6 +35,8 @@ def complete(scenario: Scenario, presets: Mapping[str, Preset]) -> Scenario:
         part: Origin.DEFAULT if getattr(scenario, part) == getattr(blank, part) else Origin.ASKED
         for part in ("model", "hardware", "objective", "risk")
     }
+    if scenario.price is not None:
+        origins["price"] = Origin.ASKED
     workload, objective, constraints = scenario.workload, scenario.objective, scenario.constraints
     unstated = workload == Workload()
     for part in Workload.__struct_fields__:

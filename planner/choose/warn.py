@@ -9,7 +9,7 @@ import numpy as np
 from planner.choose.candidate import UNMEASURED, detail_of
 from planner.choose.feasible import Assessment
 from planner.choose.losses import CODE
-from planner.domain.constraint import LatencyLimit, LossLimit, ThroughputFloor
+from planner.domain.constraint import CostLimit, LatencyLimit, LossLimit, ThroughputFloor
 from planner.domain.outcome import Candidate, Verdict
 from planner.domain.scenario import Objective
 
@@ -39,6 +39,8 @@ def warnings(assessment: Assessment, chosen: Candidate | None, position: int | N
     speedy = scenario.objective in {Objective.FASTEST, Objective.HIGHEST_THROUGHPUT}
     if speedy and chosen is not None and chosen.latency.tpot is None:
         found.append("No speed is known here: candidates are ordered by the weight bytes read per token.")
+    if scenario.objective is Objective.CHEAPEST and (chosen is None or chosen.cost is None):
+        found.append("Prices are not given: the cheapest is the one that needs the least device memory.")
     doubted = sum(assessment.evidence.doubted.values()) if assessment.evidence else 0
     if doubted:
         found.append(
@@ -54,7 +56,7 @@ def _warnings_of(assessment: Assessment, chosen: Candidate, position: int) -> li
     setting, found = assessment.setting, list[str]()
     for judgement in assessment.judgements:
         if judgement.verdict[position] != CODE[Verdict.LIKELY] or not isinstance(
-            judgement.constraint, (LossLimit, LatencyLimit, ThroughputFloor)
+            judgement.constraint, (LossLimit, LatencyLimit, ThroughputFloor, CostLimit)
         ):
             continue
         detail = detail_of(assessment, judgement, position)

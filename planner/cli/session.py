@@ -14,6 +14,7 @@ import msgspec
 import rich_click as click
 from rich.console import Console
 
+from planner.errors import InvalidInput
 from planner.settings import Settings, load_settings
 from planner.wire.service import Service
 
@@ -27,13 +28,17 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path | None
     json: bool
 
-    def settings(self, *, port: int | None = None) -> Settings:
+    def settings(self, *, port: int | None = None, prices: Path | None = None) -> Settings:
         """Return the settings of the environment with this run's options applied."""
-        return load_settings(os.environ, data_dir=self.data_dir, port=port)
+        return load_settings(os.environ, data_dir=self.data_dir, port=port, prices=prices)
 
     @contextmanager
-    def service(self) -> Generator[Service]:
-        """Yield the use cases: over HTTP with `--server`, else in this process."""
+    def service(self, *, prices: Path | None = None) -> Generator[Service]:
+        """Yield the use cases: over HTTP with `--server`, else in this process, with `prices`. Raises InvalidInput."""
+        if self.server is not None and prices is not None:
+            raise InvalidInput(
+                "--prices", "is the server's to read", allowed="`planner up --prices FILE`, or no --server"
+            )
         service: Service
         if self.server is not None:
             from planner.client import Client
@@ -42,7 +47,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         else:
             from planner.workspace import Workspace
 
-            service = Workspace(self.settings())
+            service = Workspace(self.settings(prices=prices))
         try:
             yield service
         finally:
@@ -76,6 +81,17 @@ _DATA_DIR = click.option(
     help="Data folder to work in, without a server.  [env: PLANNER_DATA_DIR]",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+
+
+def prices_option(verb: Verb) -> Verb:
+    """Add `--prices` to a command, whose function takes `prices`."""
+    option = click.option(
+        "--prices",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Price file (TOML): what an hour of each device costs.  [env: PLANNER_PRICES]",
+    )
+    result: Verb = option(verb)
+    return result
 
 
 def session_options(verb: Verb) -> Verb:

@@ -27,7 +27,7 @@ from planner.domain.scenario import Preset, Scenario
 from planner.domain.variant import Variant
 from planner.errors import InvalidInput
 from planner.wire.page import DEFAULT_LIMIT
-from planner.wire.replies import Health, Registration, Replay, Submission, Understanding, Why
+from planner.wire.replies import Batch, Health, Registration, Replay, Submission, Understanding, Why
 from planner.wire.requests import (
     Completion,
     Digests,
@@ -43,6 +43,8 @@ from planner.wire.rows import AliasHistory, PlanRow
 
 T = TypeVar("T")
 PREFIX: Final = "/api/v1"
+BATCH_PATIENCE: Final = 300.0
+"""A whole batch, or a fleet, may be worked on for minutes on a large catalogue."""
 HEARTBEAT_PATIENCE: Final = 10.0
 """A lost connection must be noticed well before the lease runs out."""
 
@@ -104,6 +106,13 @@ def recommend(*, query: str | None = None, scenario: Scenario | None = None) -> 
         raise InvalidInput("query", "give a query or a scenario", allowed="exactly one of the two")
     body = scenario if query is None else Question(query=query)
     return _send("POST", "/recommend", Plan, body, repeatable=True)
+
+
+def recommend_batch(questions: Sequence[str | Scenario]) -> Call[Batch]:
+    """Ask several questions at once. A repeated batch is answered again and stored twice, which does no harm."""
+    items = [Question(query=item) if isinstance(item, str) else item for item in questions]
+    call = _send("POST", "/recommend/batch", Batch, {"questions": items}, repeatable=True)
+    return replace(call, patience=BATCH_PATIENCE)
 
 
 def understand(query: str) -> Call[Understanding]:

@@ -30,7 +30,16 @@ from planner.domain.variant import Artifact, Provenance, Variant
 from planner.wire.lease import HEADER as LEASE_HEADER
 from planner.wire.lease import header_value
 from planner.wire.page import DEFAULT_LIMIT
-from planner.wire.replies import Health, Registration, Replay, Submission, Understanding, Upload, Why
+from planner.wire.replies import (
+    BatchAnswer,
+    Health,
+    Registration,
+    Replay,
+    Submission,
+    Understanding,
+    Upload,
+    Why,
+)
 from planner.wire.requests import JobRequest, Manifest
 from planner.wire.rows import AliasHistory, PlanRow
 
@@ -106,6 +115,10 @@ class Client:
     def recommend(self, *, query: str | None = None, scenario: Scenario | None = None) -> Plan:
         """Return the stored answer to exactly one of `query` or `scenario`."""
         return self.send(calls.recommend(query=query, scenario=scenario))
+
+    def recommend_batch(self, questions: Sequence[str | Scenario]) -> tuple[BatchAnswer, ...]:
+        """Return the answers to several questions in their order, each a stored plan or what is wrong with it."""
+        return self.send(calls.recommend_batch(questions)).answers
 
     def understand(self, query: str) -> Understanding:
         """Return how `query` is read."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from planner.domain.loss import CONFIDENCE, LossKind
+from planner.domain.price import MAX_PER_HOUR, check_currency
 from planner.domain.scheme import Scheme
 from planner.domain.units import format_bytes, format_ratio, format_seconds
 from planner.errors import InvalidInput
@@ -163,6 +164,45 @@ class DiskLimit(msgspec.Struct, frozen=True, kw_only=True, tag="disk", forbid_un
         return f"size on disk ≤ {format_bytes(self.limit, binary=False)}"
 
 
+class CostBasis(StrEnum):
+    """What a cost is counted over."""
+
+    HOUR = "hour"
+    MILLION_TOKENS = "million-tokens"
+    """A million generated tokens over all requests together."""
+
+
+class CostLimit(
+    msgspec.Struct, frozen=True, kw_only=True, tag="cost", forbid_unknown_fields=True, omit_defaults=True
+):
+    """A cost of at most `limit`, in `currency` or, without one, in that of the price the devices have."""
+
+    limit: float
+    per: CostBasis = CostBasis.MILLION_TOKENS
+    currency: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_limit("cost.limit", self.limit, top=MAX_PER_HOUR)
+        if self.currency is not None:
+            check_currency("cost.currency", self.currency)
+
+    @property
+    def key(self) -> str:
+        """Stable name of this constraint inside a scenario."""
+        return "cost" if self.per is CostBasis.MILLION_TOKENS else "cost-per-hour"
+
+    @property
+    def direction(self) -> Direction:
+        """A larger limit is looser."""
+        return Direction.UP
+
+    def describe(self) -> str:
+        """Return the constraint in words."""
+        amount = f"{self.currency} {self.limit:.6g}" if self.currency else f"{self.limit:.6g}"
+        over = "per hour" if self.per is CostBasis.HOUR else "per million output tokens"
+        return f"cost ≤ {amount} {over}"
+
+
 class SchemeFilter(
     msgspec.Struct, frozen=True, kw_only=True, tag="scheme", forbid_unknown_fields=True, omit_defaults=True
 ):
@@ -234,6 +274,6 @@ class LicenseFilter(msgspec.Struct, frozen=True, kw_only=True, tag="license", fo
         return f"license {self.name}"
 
 
-NumericConstraint = LossLimit | LatencyLimit | ThroughputFloor | DiskLimit
+NumericConstraint = LossLimit | LatencyLimit | ThroughputFloor | DiskLimit | CostLimit
 CategoryConstraint = SchemeFilter | RuntimeFilter | FormatFilter | LicenseFilter
 Constraint = NumericConstraint | CategoryConstraint

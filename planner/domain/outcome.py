@@ -10,6 +10,7 @@ import msgspec
 
 from planner.domain.figure import Figure
 from planner.domain.loss import LossKind, LossVerdict
+from planner.domain.price import Price
 from planner.domain.scenario import Effective, Scenario
 
 
@@ -25,6 +26,50 @@ class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Usable bytes of one device; None when the question names no memory."""
     fit_probability: float | None = None
     devices: int = 1
+    """Devices of one replica: tensor_parallel x pipeline_parallel."""
+    tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One way to put a variant on the hardware, and how much it carries there.
+
+    `max_context` are the tokens a sequence may hold at the concurrency asked for, `max_concurrency` the sequences of the
+    length asked for, each still fitting at the risk asked for and per replica; None where memory is not checked, and for
+    a split that does not fit at all 0.
+    """
+
+    tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+    replicas: int = 1
+    """How many copies of this split the hardware holds side by side."""
+    peak: Figure | None = None
+    """Peak bytes of the fullest device."""
+    fit_probability: float | None = None
+    max_context: int | None = None
+    max_concurrency: int | None = None
+    chosen: bool = False
+
+
+class Serving(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Replicas that a request rate needs, modelled as a queue M/M/c (Erlang C) over the slots of all replicas.
+
+    Each replica takes the concurrency asked for at once and each request holds a slot for its end-to-end time there.
+    """
+
+    requests_per_second: float
+    replicas: int
+    """Least number that keeps utilization within `headroom`."""
+    available: int
+    """Replicas the hardware holds."""
+    utilization: float
+    """Share of slots that are busy with `replicas` of them."""
+    headroom: float
+    """Utilization that is not exceeded."""
+    wait_probability: float
+    """Probability that a request finds every slot busy."""
+    mean_wait: Figure
+    """Mean seconds in the queue, basis modelled; its interval carries that of the end-to-end time."""
 
 
 class Verdict(StrEnum):
@@ -76,6 +121,16 @@ class LatencyAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     quantile: str = "p50"
 
 
+class CostAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a candidate costs on the devices it uses, in `currency`, by a price whose date and source are stated."""
+
+    currency: str
+    per_hour: Figure
+    per_million_tokens: Figure | None = None
+    """For generated tokens over all requests; None where the throughput is not known."""
+    price: Price
+
+
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A variant placed on the hardware, with every figure and check behind it."""
 
@@ -87,8 +142,14 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     disk: Figure | None = None
     loss: LossAnswer | None = None
     latency: LatencyAnswer = LatencyAnswer()
+    cost: CostAnswer | None = None
+    """None where no price is given."""
+    energy: Figure | None = None
+    """Joules per generated token if every device drew its rated power all the time: an upper bound."""
     checks: tuple[Check, ...] = ()
     fetchable: bool = False
+    serving: Serving | None = None
+    """What the request rate asked for needs; None when none is asked for, or the speed is not known."""
 
 
 class Elimination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -118,13 +179,15 @@ class Relaxation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FrontierPoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A candidate no other one beats on memory, loss and speed at once; unknown coordinates are None."""
+    """A candidate no other one beats on memory, loss, speed and cost at once; unknown coordinates are None."""
 
     variant_id: str
     name: str
     memory_bytes: float
     loss: float | None = None
     tpot_seconds: float | None = None
+    cost: float | None = None
+    """Per million generated tokens, in the currency of the price."""
     chosen: bool = False
 
 
@@ -139,6 +202,8 @@ class Recommended(msgspec.Struct, frozen=True, kw_only=True, tag="recommended", 
     eliminated: Mapping[str, int]
     """How many candidates fell at each constraint."""
     warnings: tuple[str, ...]
+    placements: tuple[Placement, ...] = ()
+    """Every valid way to place the chosen variant on the hardware, the chosen way marked."""
 
 
 class Infeasible(msgspec.Struct, frozen=True, kw_only=True, tag="infeasible", tag_field="outcome"):

@@ -11,6 +11,7 @@ from planner.domain.constraint import Constraint
 from planner.domain.device import DeviceKind
 from planner.domain.model import Model
 from planner.domain.naming import is_within_family
+from planner.domain.price import Price
 from planner.domain.units import format_bytes, format_ratio
 from planner.domain.workload import Workload
 from planner.errors import InvalidInput
@@ -25,6 +26,8 @@ class Origin(StrEnum):
     ASKED = "asked"
     PRESET = "preset"
     DEFAULT = "default"
+    PRICES = "prices"
+    """The price file."""
 
 
 _SIZE_TOLERANCE = 0.025
@@ -107,10 +110,26 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     count: int = 1
     memory_bytes: int | None = None
     kind: DeviceKind = DeviceKind.GPU
+    nodes: int = 1
+    """Machines the `count` devices are in, equally many in each. Tensor parallelism stays within one machine."""
+    partition: str | None = None
+    """Profile of a Multi-Instance GPU slice, such as "1g.10gb"; `count` is then the number of slices."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= 1024:
             raise InvalidInput("hardware.count", f"{self.count} is out of range", allowed="1 to 1024")
+        if self.nodes < 1 or self.count % self.nodes:
+            raise InvalidInput(
+                "hardware.nodes",
+                f"{self.nodes} do not hold {self.count} devices in equal numbers",
+                allowed=f"a divisor of {self.count}",
+            )
+        if self.partition is not None and (self.device_id is None or self.memory_bytes is not None):
+            raise InvalidInput(
+                "hardware.partition",
+                "is a slice of a named device, whose memory follows from it",
+                allowed="a device_id and no memory_bytes",
+            )
         if self.memory_bytes is not None and not 1 <= self.memory_bytes <= 2**60:
             raise InvalidInput(
                 "hardware.memory_bytes", f"{self.memory_bytes} is out of range", allowed="1 byte to 1 EiB"
@@ -118,7 +137,12 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def describe(self) -> str:
         """Return the hardware in words."""
-        times = f"{self.count} × " if self.count > 1 else ""
+        each = self.count // self.nodes
+        times = f"{each} × " if each > 1 else ""
+        if self.nodes > 1:
+            times = f"{self.nodes} nodes of {times}"
+        if self.partition is not None:
+            return f"{times}{self.partition} of {self.device_id}"
         if self.device_id is not None:
             return f"{times}{self.device_id}" + (
                 f" with {format_bytes(self.memory_bytes)}" if self.memory_bytes else ""
@@ -135,7 +159,7 @@ class Objective(StrEnum):
     FASTEST = "fastest"
     SMALLEST = "smallest"
     CHEAPEST = "cheapest"
-    """Least device memory in total, since that is what hardware is paid for; prices are not known."""
+    """Least cost per million output tokens where a price and speeds are known, else least device memory in total."""
     HIGHEST_THROUGHPUT = "highest-throughput"
 
 
@@ -148,7 +172,7 @@ class Effective(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A complete question. `origins` maps keys (model, hardware, workload.*, objective, risk, constraint keys) to Origin."""
+    """A complete question. `origins` maps keys (model, hardware, workload.*, objective, risk, price, constraint keys) to Origin."""
 
     model: ModelSelector = ModelSelector()
     hardware: Hardware | None = None
@@ -156,6 +180,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     constraints: tuple[Constraint, ...] = ()
     objective: Objective = Objective.MOST_ACCURATE
     risk: float = DEFAULT_RISK
+    price: Price | None = None
+    """Of one device of `hardware`; the price file fills it in where it is not given."""
     preset: str | None = None
     origins: Mapping[str, Origin] = {}
 
@@ -182,6 +208,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             *((constraint.key, constraint.describe()) for constraint in self.constraints),
             ("objective", f"objective {self.objective.value}"),
             ("risk", f"memory risk ≤ {format_ratio(self.risk)}"),
+            *([("price", self.price.describe())] if self.price else []),
         ]
         return tuple(Effective(key=key, sentence=sentence, origin=self.origin(key)) for key, sentence in rows)
 

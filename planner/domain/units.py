@@ -36,6 +36,11 @@ class Unit(StrEnum):
     PERPLEXITY = "perplexity"
     SCORE = "score"
     COUNT = "count"
+    JOULES = "joules"
+    PER_HOUR = "per hour"
+    """An amount of money for each hour; the currency is stated beside the figure."""
+    PER_MILLION_TOKENS = "per million tokens"
+    """An amount of money for each million generated tokens; the currency is stated beside the figure."""
 
 
 _DECIMAL: Final = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4, "p": 1000**5}
@@ -138,5 +143,9 @@ def format_value(value: float, unit: Unit) -> str:
             return f"{value:,.0f}"
         case Unit.PERPLEXITY | Unit.SCORE:
             return _significant(value, 4)
+        case Unit.PER_HOUR | Unit.PER_MILLION_TOKENS:
+            return f"{_significant(value)} {unit.value}"
+        case Unit.JOULES:
+            return f"{_significant(value)} J"
         case Unit.TOKENS_PER_SECOND | Unit.BITS | Unit.NATS:
             return f"{_significant(value)} {unit.value}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from planner.domain.outcome import Candidate, Elimination
+from planner.domain.outcome import Candidate, Elimination, Plan
 from planner.domain.scenario import Effective, Scenario
 from planner.domain.variant import Variant
+from planner.wire.problem import Problem
 
 
 class Understanding(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,6 +16,19 @@ class Understanding(msgspec.Struct, frozen=True, kw_only=True):
     scenario: Scenario
     echo: str
     understood: tuple[Effective, ...]
+
+
+class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to one question of a batch: a stored plan, or what was wrong with the question."""
+
+    plan: Plan | None = None
+    problem: Problem | None = None
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """The answers to the questions of a batch, in their order."""
+
+    answers: tuple[BatchAnswer, ...]
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):

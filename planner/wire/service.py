@@ -24,7 +24,16 @@ from planner.domain.profile import Profile
 from planner.domain.scenario import Preset, Scenario
 from planner.domain.variant import Provenance, Variant
 from planner.wire.page import DEFAULT_LIMIT
-from planner.wire.replies import Health, Registration, Replay, Submission, Understanding, Upload, Why
+from planner.wire.replies import (
+    BatchAnswer,
+    Health,
+    Registration,
+    Replay,
+    Submission,
+    Understanding,
+    Upload,
+    Why,
+)
 from planner.wire.requests import JobRequest, Manifest
 from planner.wire.rows import AliasHistory, PlanRow
 
@@ -34,6 +43,13 @@ class Answers(Protocol):
 
     def recommend(self, *, query: str | None = None, scenario: Scenario | None = None) -> Plan:
         """Return the stored answer to exactly one of `query` or `scenario`. Raises InvalidQuery, InvalidInput."""
+        ...
+
+    def recommend_batch(self, questions: Sequence[str | Scenario]) -> tuple[BatchAnswer, ...]:
+        """Return the answers to at most MAX_BATCH questions in their order, each a stored plan or what is wrong with it.
+
+        Raises InvalidInput for an empty batch or one that is too large.
+        """
         ...
 
     def understand(self, query: str) -> Understanding:

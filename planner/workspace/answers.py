@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import msgspec
 
 import planner
+from planner.choose.index import Index
 from planner.choose.language.echo import echo
 from planner.choose.language.parse import parse
 from planner.choose.planner import make_plan, why
@@ -14,13 +16,16 @@ from planner.choose.structured import complete
 from planner.domain.listing import Page
 from planner.domain.outcome import Candidate, Elimination, Outcome, Plan, Recommended
 from planner.domain.scenario import Scenario
-from planner.errors import InvalidInput
+from planner.errors import InvalidInput, PlannerError
 from planner.registry import plans, variants
 from planner.wire.page import DEFAULT_LIMIT
-from planner.wire.replies import Replay, Understanding, Why
+from planner.wire.problem import problem_of
+from planner.wire.replies import BatchAnswer, Replay, Understanding, Why
+from planner.wire.requests import MAX_BATCH
 from planner.wire.rows import PlanRow
 from planner.workspace.identifiers import new_id
 from planner.workspace.opened import Opened
+from planner.workspace.pricing import priced
 
 
 class Answers(Opened):
@@ -28,24 +33,50 @@ class Answers(Opened):
 
     def recommend(self, *, query: str | None = None, scenario: Scenario | None = None) -> Plan:
         """Return the answer to exactly one of `query` or `scenario`, after storing it."""
-        index = self.snapshots.current()
-        if query is not None and scenario is None:
-            scenario = parse(query, index.vocabulary)
-        elif scenario is None or query is not None:
+        question = scenario if query is None else query
+        if question is None or (query is not None and scenario is not None):
             raise InvalidInput("query", "give a query or a scenario", allowed="exactly one of the two")
-        else:
-            scenario = complete(scenario, index.presets)
-        plan = make_plan(
-            scenario, index, plan_id=new_id(), now=self.now(), version=planner.__version__, query=query
-        )
+        plan = self._answer(question, self.snapshots.current())
         with self.registry.write() as tx:
             plans.save(tx, plan)
         return plan
 
+    def recommend_batch(self, questions: Sequence[str | Scenario]) -> tuple[BatchAnswer, ...]:
+        """Return the answers in order, all from one revision, after storing those that are plans at once."""
+        if not 1 <= len(questions) <= MAX_BATCH:
+            raise InvalidInput(
+                "questions", f"{len(questions)} are given", allowed=f"1 to {MAX_BATCH} in a batch"
+            )
+        index = self.snapshots.current()
+        answers: list[BatchAnswer] = []
+        for question in questions:
+            try:
+                answers.append(BatchAnswer(plan=self._answer(question, index)))
+            except PlannerError as error:
+                answers.append(BatchAnswer(problem=problem_of(error)))
+        with self.registry.write() as tx:
+            for answer in answers:
+                if answer.plan is not None:
+                    plans.save(tx, answer.plan)
+        return tuple(answers)
+
+    def _answer(self, question: str | Scenario, index: Index) -> Plan:
+        query = question if isinstance(question, str) else None
+        scenario = self.scenario_of(question, index)
+        return make_plan(
+            scenario, index, plan_id=new_id(), now=self.now(), version=planner.__version__, query=query
+        )
+
+    def scenario_of(self, question: str | Scenario, index: Index) -> Scenario:
+        """Return what a question means: read, completed from its preset, and priced from the price file."""
+        if isinstance(question, str):
+            return priced(parse(question, index.vocabulary), index, self.prices)
+        return priced(complete(question, index.presets), index, self.prices)
+
     def understand(self, query: str) -> Understanding:
         """Return how `query` is read."""
-        vocabulary = self.snapshots.current().vocabulary
-        scenario = parse(query, vocabulary)
+        index = self.snapshots.current()
+        vocabulary, scenario = index.vocabulary, self.scenario_of(query, index)
         return Understanding(
             scenario=scenario, echo=echo(scenario, vocabulary), understood=scenario.effective()
         )
@@ -86,7 +117,7 @@ class Answers(Opened):
             scenario, index, now = stored.scenario, self.snapshots.as_of(stored.revision), stored.as_of
         else:
             index = self.snapshots.current()
-            scenario, now = parse(query or "", index.vocabulary), self.now()
+            scenario, now = self.scenario_of(query or "", index), self.now()
         with self.registry.read() as tx:
             variant_id = variants.get(tx, variant).id
         return _why(variant_id, *why(scenario, index, variant_id, now=now))

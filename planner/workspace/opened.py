@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from planner.artifacts.local import LocalStore
 from planner.catalogue import load_catalogue
-from planner.registry import catalogue, open_registry
+from planner.domain.price import PriceList
+from planner.registry import catalogue, devices, open_registry
 from planner.settings import Settings
+from planner.workspace.pricing import read_prices
 from planner.workspace.snapshots import Snapshots
 
 
@@ -27,12 +30,19 @@ class Opened:
             if not current:
                 with self.registry.write() as tx:
                     catalogue.sync(tx, built_in)
+            self.prices = self._read_prices()
             self.snapshots = Snapshots(self.registry, built_in.presets)
         except BaseException:
             self.registry.close()
             raise
         self._presets = built_in.presets
         self.opened_at = self.now()
+
+    def _read_prices(self) -> PriceList:
+        if self.settings.prices is None:
+            return PriceList()
+        with self.registry.read() as tx:
+            return read_prices(self.settings.prices, find_device=partial(devices.get, tx))
 
     def now(self) -> datetime:
         """Return the time, in UTC."""

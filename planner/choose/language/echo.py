@@ -12,6 +12,7 @@ from planner.choose.language.words import scheme_word
 from planner.choose.language.words import task as task_name
 from planner.domain.constraint import (
     Constraint,
+    CostLimit,
     DiskLimit,
     FormatFilter,
     LatencyLimit,
@@ -35,7 +36,7 @@ _PHRASES: Final = frozenset({"quantized", "quantised", "unquantized", "unquantis
 def echo(scenario: Scenario, vocabulary: Vocabulary) -> str:
     """Return English text that states every part of `scenario`; parsing it gives the scenario again, origins apart.
 
-    That holds for scenarios whose model, family, device and preset are in the vocabulary, and whose free names (tasks,
+    That holds for scenarios without a cost limit, which the language cannot state, and whose model, family, device and preset are in the vocabulary, and whose free names (tasks,
     runtimes and the like) hold no quotation mark.
     """
     parts = [_model(scenario.model), _hardware(scenario.hardware)]
@@ -158,6 +159,8 @@ def _constraint(constraint: Constraint, vocabulary: Vocabulary) -> str:
         case ThroughputFloor():
             scope = "per request" if constraint.scope is Scope.REQUEST else "in total"
             return f"throughput ≥ {_number(constraint.limit)} tok/s {scope}"
+        case CostLimit():
+            return constraint.describe()
         case DiskLimit():
             return f"size on disk ≤ {_disk(constraint.limit)}"
         case SchemeFilter():
