@@ -14,14 +14,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from planner.domain.runtime import Runtime
 from planner.domain.workload import Workload
 from planner.errors import InvalidInput
 from worker.engines import Generation
 from worker.engines.formats.inference import settings_of
 from worker.engines.host_tokens import HostTokens
 from worker.engines.kernels import Kernels, choose, compile_kernels, summarize
-from worker.engines.loading import context_limit, load_model
+from worker.engines.loading import load_model
+from worker.engines.local import LocalEngine
 from worker.engines.projections import prepare_projections
 from worker.engines.static_attention import (
     NAME,
@@ -43,7 +43,7 @@ _RECOMPILES: Final = 64
 """Shapes that one layer's code may be compiled for."""
 
 
-class CompiledEngine:
+class CompiledEngine(LocalEngine):
     """One loaded variant; the model is changed in place and belongs to the engine from then on."""
 
     def __init__(
@@ -59,12 +59,10 @@ class CompiledEngine:
         `thorough` compiles several layers together: several times as long to compile, a few percent faster.
         Raises InvalidInput for an architecture or settings that this engine cannot run, or kernels that are missing.
         """
-        import transformers
-
         from worker.engines.formats.quantized_linear import settle
         from worker.engines.modules import HummingLinear, RowwiseFp8
 
-        self._model = model
+        super().__init__(model, mode=MODE)
         self._layers = _decoder_layers(model)
         register()
         model.set_attn_implementation(NAME)
@@ -78,7 +76,6 @@ class CompiledEngine:
         self._reduces = any(isinstance(module, RowwiseFp8) for module in model.modules())
         dynamo().config.recompile_limit = _RECOMPILES
         self._compile_layers(thorough=thorough)
-        self._runtime = Runtime(name="transformers", version=transformers.__version__, mode=MODE)
         self._state: _State | None = None
         self._shapes: set[tuple[str, int, int]] = set()
         self._compile_seconds = time.perf_counter() - start
@@ -99,26 +96,6 @@ class CompiledEngine:
         with unsettled():
             model = load_model(directory, device=device)
         return cls(model, kernels=kernels, rows=rows, thorough=thorough)
-
-    @property
-    def model(self) -> Any:
-        """The transformers model."""
-        return self._model
-
-    @property
-    def runtime(self) -> Runtime:
-        """transformers, its version and the mode."""
-        return self._runtime
-
-    @property
-    def vocabulary(self) -> int:
-        """Number of token ids."""
-        return int(self._model.config.get_text_config().vocab_size)
-
-    @property
-    def max_context(self) -> int | None:
-        """Most tokens of one sequence, as the model's configuration says."""
-        return context_limit(self._model)
 
     @property
     def attention(self) -> str:
@@ -145,13 +122,7 @@ class CompiledEngine:
         import torch
 
         requests, tokens = prompts.shape
-        limit = self.max_context
-        if limit is not None and tokens + output_tokens > limit:
-            raise InvalidInput(
-                "workload",
-                f"{tokens} tokens in and {output_tokens} out make {tokens + output_tokens}",
-                allowed=f"at most {limit} tokens of context for this model",
-            )
+        self.check_length(tokens, output_tokens)
         with torch.inference_mode():
             state = self._prepared(requests, tokens, tokens + output_tokens)
             times: list[float] = []

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from planner.domain.runtime import Runtime
-from worker.engines.loading import context_limit, load_model
+from worker.engines.loading import load_model
+from worker.engines.local import LocalEngine
 from worker.engines.requests import Answer, Request
 
 if TYPE_CHECKING:
@@ -28,14 +28,11 @@ _LEAST_BATCH_TOKENS: Final = 512
 _POLL_SECONDS: Final = 1.0
 
 
-class ContinuousEngine:
+class ContinuousEngine(LocalEngine):
     """One loaded variant."""
 
     def __init__(self, model: Any) -> None:
-        import transformers
-
-        self._model = model
-        self._runtime = Runtime(name="transformers", version=transformers.__version__, mode=MODE)
+        super().__init__(model, mode=MODE)
         self._manager: Any | None = None
         self._compile_seconds: float | None = None
 
@@ -43,31 +40,6 @@ class ContinuousEngine:
     def load(cls, directory: Path, *, device: torch.device) -> Self:
         """Return the engine with the variant in `directory` loaded. Raises as `loading.load_model` does."""
         return cls(load_model(directory, device=device))
-
-    @property
-    def model(self) -> Any:
-        """The transformers model."""
-        return self._model
-
-    @property
-    def runtime(self) -> Runtime:
-        """transformers, its version and the mode."""
-        return self._runtime
-
-    @property
-    def vocabulary(self) -> int:
-        """Number of token ids."""
-        return int(self._model.config.get_text_config().vocab_size)
-
-    @property
-    def max_context(self) -> int | None:
-        """Most tokens of one sequence, as the model's configuration says."""
-        return context_limit(self._model)
-
-    @property
-    def attention(self) -> str:
-        """The attention implementation in use: continuous batching takes flash attention where it is installed."""
-        return str(getattr(self._model.config, "_attn_implementation", None) or "unknown")
 
     @property
     def cache(self) -> Any | None:

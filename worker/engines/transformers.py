@@ -12,11 +12,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from planner.domain.runtime import Runtime
-from planner.errors import InvalidInput
 from worker.engines import Generation
 from worker.engines.cache import make_cache
-from worker.engines.loading import context_limit, load_model
+from worker.engines.loading import load_model
+from worker.engines.local import LocalEngine
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,57 +32,23 @@ class Mode(StrEnum):
     """Compiled layers and captured steps over a KV cache of fixed size: `worker.engines.compiled`."""
 
 
-class TransformersEngine:
+class TransformersEngine(LocalEngine):
     """One loaded variant, executed operator by operator."""
 
     def __init__(self, model: Any) -> None:
-        import transformers
-
-        self._model = model
-        self._runtime = Runtime(name="transformers", version=transformers.__version__, mode=Mode.EAGER.value)
+        super().__init__(model, mode=Mode.EAGER.value)
 
     @classmethod
     def load(cls, directory: Path, *, device: torch.device) -> Self:
         """Return the engine with the variant in `directory` loaded. Raises as `loading.load_model` does."""
         return cls(load_model(directory, device=device))
 
-    @property
-    def model(self) -> Any:
-        """The transformers model."""
-        return self._model
-
-    @property
-    def runtime(self) -> Runtime:
-        """transformers, its version and the mode."""
-        return self._runtime
-
-    @property
-    def vocabulary(self) -> int:
-        """Number of token ids."""
-        return int(self._model.config.get_text_config().vocab_size)
-
-    @property
-    def max_context(self) -> int | None:
-        """Most tokens of one sequence, as the model's configuration says."""
-        return context_limit(self._model)
-
-    @property
-    def attention(self) -> str:
-        """The attention implementation in use."""
-        return str(getattr(self._model.config, "_attn_implementation", None) or "unknown")
-
     def generate(self, prompts: npt.NDArray[np.int64], output_tokens: int) -> Generation:
         """Generate greedily; see the protocol. Raises InvalidInput when the sequence would pass the model's context."""
         import torch
 
         requests, tokens = prompts.shape
-        limit = self.max_context
-        if limit is not None and tokens + output_tokens > limit:
-            raise InvalidInput(
-                "workload",
-                f"{tokens} tokens in and {output_tokens} out make {tokens + output_tokens}",
-                allowed=f"at most {limit} tokens of context for this model",
-            )
+        self.check_length(tokens, output_tokens)
         device = self._model.device
         times: list[float] = []
         tokens_out: list[torch.Tensor] = []
