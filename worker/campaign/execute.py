@@ -25,7 +25,7 @@ from worker.failure import JobFailed, failure_of
 from worker.identity import content_id
 from worker.isolation import StartMethod, run_isolated
 from worker.jobs import BuildSpec, EvaluateSpec, MeasureResult, MeasureSpec, Spec
-from worker.progress import Report, part
+from worker.progress import Report, ignore, part
 from worker.runner import LOG_FILE, RESULT_FILE, VARIANT_FOLDER, Runner, start_method
 from worker.sources import PathSource, ReferenceSource, ReferenceTask, Resolver, Source
 
@@ -118,8 +118,15 @@ class Executor:
         write_json(folder / FACTS_FILE, facts)
         return ()
 
+    def build_ahead(self, unit: Unit, work: RecipeWork, *, limit_seconds: float) -> tuple[Failure, ...]:
+        """Build and evaluate a recipe without measuring it, beside other units: accuracy does not mind company.
+
+        Running the unit later takes up what was done here, and measures. Returns what failed. Raises JobStopped.
+        """
+        return self._recipe(unit, work, limit_seconds, ignore, measure=False)
+
     def _recipe(
-        self, unit: Unit, work: RecipeWork, limit_seconds: float, report: Report
+        self, unit: Unit, work: RecipeWork, limit_seconds: float, report: Report, *, measure: bool = True
     ) -> tuple[Failure, ...]:
         folder, end = self.ledger.folder(unit), time.monotonic() + limit_seconds + GRACE_SECONDS
         base = self._source(work.model)
@@ -128,7 +135,11 @@ class Executor:
         failures: list[Failure] = []
 
         def run(name: str, spec: Spec) -> bool:
-            shutil.rmtree(folder / name, ignore_errors=True)
+            if (folder / name / RESULT_FILE).exists() and (name != "build" or Path(built.path).is_dir()):
+                return True  # done ahead
+            # A variant that is built again may be another one: what was found of the first does not hold for it.
+            for old in ("build", "evaluate") if name == "build" else (name,):
+                shutil.rmtree(folder / old, ignore_errors=True)
             left = max(LEAST_SECONDS, end - time.monotonic())
             try:
                 runner.run(
@@ -156,7 +167,9 @@ class Executor:
             conditions = msgspec.structs.replace(
                 work.conditions, device=work.device, threads=work.conditions.threads or work.threads
             )
-            run("measure", MeasureSpec(variant=built, conditions=conditions))
+            if measure:
+                shutil.rmtree(folder / "measure", ignore_errors=True)
+                run("measure", MeasureSpec(variant=built, conditions=conditions))
             if work.evaluate:
                 run(
                     "evaluate",
@@ -172,7 +185,7 @@ class Executor:
                     ),
                 )
         finally:
-            if not unit.keep_files:
+            if measure and not unit.keep_files:
                 shutil.rmtree(folder / "build" / VARIANT_FOLDER, ignore_errors=True)
         return tuple(failures)
 

@@ -1,21 +1,19 @@
-"""Compiling ahead: before shapes are measured one by one, the code they will need is compiled for several at once.
+"""What can be done for several units at once, before they are measured one by one: a machine with a GPU has many cores.
 
-Compilers use a core or two, a machine with a GPU has many, and what they make is kept on disk. One layer is enough, since
-all layers of a shape share their code. Nothing is measured meanwhile.
+The code of a shape is compiled with one layer, since all its layers share it, and kept on disk. A recipe is built and
+evaluated. Nothing is measured meanwhile.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from planner.errors import PlannerError
-from worker.campaign.units import ShapeWork, Unit
+from worker.campaign.execute import Executor
+from worker.campaign.units import RecipeWork, ShapeWork, Unit
 from worker.failure import JobStopped
 from worker.isolation import run_isolated
 from worker.progress import Report, ignore
@@ -55,45 +53,49 @@ def prepare_task(work: ShapeWork, *, report: Report) -> None:
 
 def prepare(
     units: Sequence[Unit],
+    executor: Executor,
     *,
     parallel: int,
     seconds: float,
     logs: Path,
-    stop: threading.Event | None = None,
     finished: Callable[[str, str | None], None],
-    run: Callable[..., object] = prepare_task,
+    compile_: Callable[..., object] = prepare_task,
 ) -> None:
-    """Compile ahead for the shapes among `units`, `parallel` at a time, `seconds` each at most.
+    """Do ahead what can be, for the shapes and recipes among `units`, `parallel` at a time, `seconds` each at most.
 
-    `finished` hears each unit's title and why it failed, None when it did not; a shape that could not be prepared is
-    measured all the same. Layers compiled together are not prepared, since one layer is not enough for them. Raises
-    JobStopped.
+    `finished` hears each unit's title and why it failed, None when it did not; what could not be done ahead is done, and
+    fails, in its turn. Shapes whose layers are compiled together are left out, since one layer is not enough for them.
+    Raises JobStopped.
     """
-    shapes = [
-        (unit, unit.work)
-        for unit in units
-        if isinstance(unit.work, ShapeWork) and not unit.work.conditions.thorough
-    ]
     logs.mkdir(parents=True, exist_ok=True)
 
-    def one(unit: Unit, work: ShapeWork) -> None:
+    def shape(unit: Unit, work: ShapeWork) -> str | None:
         try:
             run_isolated(
-                run,
-                msgspec.structs.replace(work),
+                compile_,
+                work,
                 log=logs / f"{unit.folder}.log",
                 method=start_method(work.conditions.device),
                 report=ignore,
-                stop=stop,
+                stop=executor.stop,
                 timeout_seconds=seconds,
             )
         except JobStopped:
             raise
         except PlannerError as error:
-            finished(unit.title, str(error))
-        else:
-            finished(unit.title, None)
+            return str(error)
+        return None
+
+    def one(unit: Unit) -> None:
+        match unit.work:
+            case ShapeWork() if not unit.work.conditions.thorough:
+                finished(unit.title, shape(unit, unit.work))
+            case RecipeWork():
+                failures = executor.build_ahead(unit, unit.work, limit_seconds=seconds)
+                finished(unit.title, failures[0].message if failures else None)
+            case _:
+                return
 
     with ThreadPoolExecutor(max_workers=parallel) as pool:
-        for outcome in [pool.submit(one, unit, work) for unit, work in shapes]:
+        for outcome in [pool.submit(one, unit) for unit in units]:
             outcome.result()

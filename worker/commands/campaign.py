@@ -21,7 +21,7 @@ from worker.campaign.prepare import MAX_PARALLEL
 from worker.campaign.prepare import prepare as prepare_units
 from worker.campaign.run import Standing, run_campaign, standings
 from worker.campaign.specification import built_in, find_campaign, read_campaign
-from worker.campaign.units import Unit, units_of
+from worker.campaign.units import TrainWork, Unit, units_of
 from worker.commands.execute import stop_on_signal
 from worker.commands.options import json_option
 from worker.commands.show import print_json, progress_bar
@@ -55,7 +55,7 @@ _STYLES: Final = {"done": "green", "before": "dim", "partial": "yellow", "left":
     type=click.IntRange(0, MAX_PARALLEL),
     default=0,
     show_default=True,
-    help="Before measuring, compile for this many shapes at a time; worth it with many cores and shapes.",
+    help="Before measuring, compile shapes, or build and evaluate recipes, this many at a time; worth it with many cores.",
 )
 @click.option(
     "--retry-failed", is_flag=True, help="Try again what failed for reasons that do not pass by themselves."
@@ -143,22 +143,13 @@ def _run(
 
     with stop_on_signal() as stop, progress_bar(campaign.name) as bar:
         place = {unit.key: number for number, unit in enumerate(units)}
-        try:
-            if parallel:
-                prepare_units(
-                    _expected(units, ledger, budget=budget, retry=retry),
-                    parallel=parallel,
-                    seconds=PREPARE_SHARE * budget,
-                    logs=out / "prepared",
-                    stop=stop,
-                    finished=lambda title, why: console.print(
-                        f"prepared {title}" + (f": {why}" if why else ""), highlight=False, soft_wrap=True
-                    ),
-                )
-            found = run_campaign(
-                units,
+        executor = Executor(ledger=ledger, stop=stop)
+
+        def run(chosen: Sequence[Unit]) -> tuple[Standing, ...]:
+            return run_campaign(
+                chosen,
                 ledger,
-                Executor(ledger=ledger, stop=stop),
+                executor,
                 budget_seconds=end - time.monotonic(),
                 retry=retry,
                 report=lambda unit, share, text: bar(
@@ -166,6 +157,23 @@ def _run(
                 ),
                 finished=finished,
             )
+
+        try:
+            if parallel:
+                # Recipes need the model that a step before them trains.
+                training = [unit for unit in units if isinstance(unit.work, TrainWork)]
+                run(training)
+                prepare_units(
+                    _expected(units, ledger, budget=end - time.monotonic(), retry=retry),
+                    executor,
+                    parallel=parallel,
+                    seconds=PREPARE_SHARE * budget,
+                    logs=out / "prepared",
+                    finished=lambda title, why: console.print(
+                        f"prepared {title}" + (f": {why}" if why else ""), highlight=False, soft_wrap=True
+                    ),
+                )
+            found = run(units)
         except JobStopped:
             pack()
             raise KeyboardInterrupt from None
