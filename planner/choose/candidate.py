@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from planner.choose.categories import category_reason
-from planner.choose.feasible import CONTEXT, MEMORY, METRICS, MODEL, Assessment, Judgement
+from planner.choose.feasible import CONTEXT, MEMORY, METRICS, MODEL, RATE, Assessment, Judgement
 from planner.choose.losses import VERDICTS
+from planner.choose.support import SUPPORT, support_of
 from planner.domain.constraint import (
     CostBasis,
     CostLimit,
@@ -224,9 +225,21 @@ def detail_of(assessment: Assessment, judgement: Judgement, position: int) -> st
             return (
                 "the longest context is not known" if np.isinf(longest) else f"at most {longest:,.0f} tokens"
             )
+        case None if judgement.key == SUPPORT:
+            return support_of(assessment.index, assessment.setting, row).detail
+        case None if judgement.key == RATE:
+            return _rate_detail(assessment, judgement, position)
         case None:
             capacity = assessment.setting.capacity
             return f"of {format_bytes(capacity.value)} usable" if capacity else None
+
+
+def _rate_detail(assessment: Assessment, judgement: Judgement, position: int) -> str:
+    if judgement.value is None or np.isnan(judgement.value[position]):
+        return "the time a request takes is not known"
+    needed = max(1, int(np.ceil(judgement.value[position])))
+    available = assessment.setting.devices // int(assessment.terms.degree[position])
+    return f"needs {needed:,} replicas (M/M/c queue, modelled), the hardware holds {available:,}"
 
 
 def _loss_detail(assessment: Assessment, limit: LossLimit, row: int, said: Verdict) -> str | None:

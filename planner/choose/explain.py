@@ -13,7 +13,7 @@ from planner.choose.losses import VERDICTS
 from planner.choose.rank import objective_values, token_costs
 from planner.domain.constraint import CostLimit, DiskLimit, LatencyLimit, LossLimit, ThroughputFloor
 from planner.domain.figure import Figure
-from planner.domain.outcome import Candidate, CostAnswer, Elimination, LossAnswer, Verdict
+from planner.domain.outcome import Candidate, CostAnswer, Elimination, LossAnswer, Placement, Verdict
 from planner.domain.scenario import Objective
 from planner.domain.units import Unit, format_bytes, format_seconds, format_value
 from planner.estimate.columns import Floats, Integers
@@ -83,8 +83,42 @@ def _first_reason(assessment: Assessment, best: int) -> str:
     return f"Has {aim} of {peers} candidates that surely satisfy every constraint; {rest}."
 
 
+def _placed(assessment: Assessment, chosen: Candidate, placement: Placement) -> list[str]:
+    """Return how the candidate lies on the hardware, how much it carries there, and what the request rate needs."""
+    sentences: list[str] = []
+    workload = assessment.setting.scenario.workload
+    if placement.max_context is not None and placement.max_concurrency is not None:
+        ways = [
+            f"{name} {degree}"
+            for name, degree in (
+                ("tensor parallel", placement.tensor_parallel),
+                ("pipeline parallel", placement.pipeline_parallel),
+                ("replicas", placement.replicas),
+            )
+            if degree > 1
+        ]
+        how = f"Placed {', '.join(ways)}: each replica holds" if ways else "Holds"
+        sentences.append(
+            f"{how} up to {placement.max_context:,} tokens of context at concurrency {workload.concurrency:,}, or "
+            f"{placement.max_concurrency:,} sequences of {workload.context_tokens:,} tokens."
+        )
+    serving = chosen.serving
+    if serving is not None:
+        sentences.append(
+            f"{serving.requests_per_second:g} requests/s need {serving.replicas:,} of {serving.available:,} replicas: "
+            f"utilization {serving.utilization:.0%}, a request waits with probability {serving.wait_probability:.2g}, "
+            f"{serving.mean_wait} on average (M/M/c queue, modelled)."
+        )
+    return sentences
+
+
 def reasons(
-    assessment: Assessment, chosen: Candidate, best: int, *, runner_up: Elimination | None
+    assessment: Assessment,
+    chosen: Candidate,
+    best: int,
+    *,
+    placement: Placement,
+    runner_up: Elimination | None,
 ) -> tuple[str, ...]:
     """Return why the chosen candidate is the answer, most important first."""
     memory = chosen.memory
@@ -119,6 +153,7 @@ def reasons(
     if seen:
         under = f" under {speed.runtime}" if speed.runtime else ""
         sentences.append(f"At {assessment.setting.scenario.workload}{under}: {'; '.join(seen)}.")
+    sentences += _placed(assessment, chosen, placement)
     if chosen.cost is not None:
         sentences.append(_cost_sentence(chosen.cost))
     if runner_up is not None:

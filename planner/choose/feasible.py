@@ -1,12 +1,13 @@
 """Feasibility: every constraint judged on every row, in one fixed order.
 
 The order decides at which constraint a rejected candidate is said to fall: runtime, format, scheme, license, context,
-memory, disk, loss, latency, throughput. Nothing is skipped, so that near misses, conflicts and relaxations can be read
-off the same judgements.
+memory, disk, loss, latency, throughput, cost. Nothing is skipped, so that near misses, conflicts and relaxations can be read
+off the same judgements. Formats that a device cannot compute come before context, replicas for a rate come last.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,9 +16,13 @@ import numpy as np
 from planner.choose.categories import judge_category
 from planner.choose.index import Index
 from planner.choose.losses import CODE, Losses
+from planner.choose.placing import in_best_placements
 from planner.choose.setting import Setting
+from planner.choose.support import SUPPORT, asked_of, judge_support
 from planner.domain.constraint import (
     Constraint,
+    CostBasis,
+    CostLimit,
     DiskLimit,
     FormatFilter,
     LatencyLimit,
@@ -36,17 +41,21 @@ from planner.domain.scenario import Objective
 from planner.domain.units import format_bytes
 from planner.estimate.calibration import CENTRAL, EXACT, STALE, Metric, Speed
 from planner.estimate.columns import Booleans, Columns, Floats, Integers
+from planner.estimate.cost import per_second_of_token
 from planner.estimate.evidence import DeviceEvidence
 from planner.estimate.latency import Speeds, relevant_points
 from planner.estimate.memory import MemoryTerms, Term, fit_score, memory_terms, required_score
 from planner.estimate.peaks import Peaks, recorded_peaks
+from planner.estimate.placement import Split
 from planner.estimate.priors import runtime_code
+from planner.estimate.queueing import HEADROOM
 from planner.estimate.roofline import weight_bytes_read
 
 ORDER: Final[tuple[type, ...]] = (
     RuntimeFilter, FormatFilter, SchemeFilter, LicenseFilter, DiskLimit, LossLimit, LatencyLimit, ThroughputFloor,
+    CostLimit,
 )  # fmt: skip
-MEMORY, CONTEXT, MODEL = "memory", "context", "model"
+MEMORY, CONTEXT, MODEL, RATE = "memory", "context", "model", "rate"
 METRICS: Final[dict[LatencyMetric, Metric]] = {
     LatencyMetric.TTFT: "ttft",
     LatencyMetric.TPOT: "tpot",
@@ -65,6 +74,16 @@ class Judgement:
     verdict: Integers
     value: Floats | None = None
     margin: Floats | None = None
+
+    @property
+    def is_of_speed(self) -> bool:
+        """Whether time, throughput or what they cost is bounded."""
+        return self.key == RATE or isinstance(self.constraint, (LatencyLimit, ThroughputFloor, CostLimit))
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the verdict depends on how a variant is placed on the hardware."""
+        return self.key in {MEMORY, RATE} or self.is_of_speed
 
     @property
     def accepted(self) -> Booleans:
@@ -103,26 +122,36 @@ class Assessment:
     def step_bytes(self) -> Floats:
         """Weight bytes one device reads per decode step: what orders speed where no device is named."""
         concurrency = np.float64(self.setting.scenario.workload.concurrency)
-        return weight_bytes_read(self.columns, np.asarray(concurrency)) / self.terms.degree
+        return weight_bytes_read(self.columns, np.asarray(concurrency)) / self.terms.split.tensor
+
+
+def doubts(judgements: Iterable[Judgement], count: int) -> tuple[Booleans, Booleans]:
+    """Return by position whether speed, and whether loss, is only likely to satisfy its limits."""
+    speed, loss = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
+    for judgement in judgements:
+        if judgement.is_of_speed:
+            speed |= judgement.verdict == CODE[Verdict.LIKELY]
+        elif isinstance(judgement.constraint, LossLimit):
+            loss |= judgement.verdict == CODE[Verdict.LIKELY]
+    return speed, loss
+
+
+def baselines_stand_back(objective: Objective, *, likely: bool, evident: bool) -> bool:
+    """Return whether baselines count as likely: some accepted loss is, and no other is certified by evidence.
+
+    A baseline's loss is certain by definition and not by evidence. Unless accuracy itself is asked for, it therefore does
+    not outrank candidates whose loss is likely: it stands beside the certified ones where evidence certifies any.
+    """
+    return objective is not Objective.MOST_ACCURATE and likely and not evident
 
 
 def _tiers(
     judgements: list[Judgement], accepted: Booleans, baseline: Booleans, objective: Objective
 ) -> Integers:
-    """Return the tier of each position.
-
-    A baseline's loss is certain by definition and not by evidence. Unless accuracy itself is asked for, it therefore does
-    not outrank candidates whose loss is likely: it stands beside the certified ones where evidence certifies any.
-    """
-    count = len(accepted)
-    speed, loss = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
-    for judgement in judgements:
-        if isinstance(judgement.constraint, (LatencyLimit, ThroughputFloor)):
-            speed |= judgement.verdict == CODE[Verdict.LIKELY]
-        elif isinstance(judgement.constraint, LossLimit):
-            loss |= judgement.verdict == CODE[Verdict.LIKELY]
-    evident = (accepted & ~baseline & ~loss).any()
-    if objective is not Objective.MOST_ACCURATE and (loss & accepted).any() and not evident:
+    """Return the tier of each position."""
+    speed, loss = doubts(judgements, len(accepted))
+    likely, evident = (loss & accepted).any(), (accepted & ~baseline & ~loss).any()
+    if baselines_stand_back(objective, likely=bool(likely), evident=bool(evident)):
         loss |= baseline
     return speed + 2 * loss
 
@@ -195,8 +224,8 @@ def _judge_loss(index: Index, limit: LossLimit, rows: Integers) -> Judgement:
     )
 
 
-def judge_speed(speed: Speed, limit: float) -> Integers:
-    """Return verdict codes on "seconds <= limit".
+def judge_speed(speed: Speed, limit: float | Floats) -> Integers:
+    """Return verdict codes on "seconds <= limit", which may differ from row to row.
 
     Met or violated needs a fresh recording of ours or of another tool at this very workload, with the known end of its
     interval on the same side. Everything weaker is likely or unlikely, unless its whole interval is past the limit.
@@ -232,19 +261,71 @@ def _judge_speed(constraint: LatencyLimit | ThroughputFloor, speeds: Speeds, con
     )
 
 
+def _judge_support(
+    index: Index, setting: Setting, rows: Integers, evidence: DeviceEvidence | None
+) -> Judgement | None:
+    verdict = judge_support(index, setting, rows, evidence)
+    if verdict is None:
+        return None
+    return Judgement(key=SUPPORT, asked=asked_of(setting), constraint=None, verdict=verdict)
+
+
+def _judge_rate(setting: Setting, rate: float, speeds: Speeds, degree: Integers) -> Judgement:
+    """Return whether the replicas the hardware holds serve the rate with headroom, by the time a request takes."""
+    available = setting.devices // degree
+    slots = setting.scenario.workload.concurrency * HEADROOM / rate
+    speed = speeds.of("end_to_end", CENTRAL)
+    needed = speed.value / slots
+    return Judgement(
+        key=RATE,
+        asked=f"serves {rate:g} requests/s at utilization ≤ {HEADROOM:g}",
+        constraint=None,
+        verdict=judge_speed(speed, available * slots),
+        value=needed,
+        margin=needed / available - 1,
+    )
+
+
+def _judge_cost(limit: CostLimit, setting: Setting, speeds: Speeds, degree: Integers) -> Judgement:
+    """Return the judgement of a cost: a rate of hours is certain, one of tokens as certain as the throughput."""
+    price = setting.scenario.price
+    if price is None:
+        unknown = np.full(len(degree), _code(Verdict.UNKNOWN), dtype=np.int64)
+        return Judgement(key=limit.key, asked=limit.describe(), constraint=limit, verdict=unknown)
+    per_hour = price.per_hour * degree
+    if limit.per is CostBasis.HOUR:
+        value = per_hour
+        verdict = np.where(value <= limit.limit, _code(Verdict.MET), _code(Verdict.VIOLATED))
+    else:
+        speed, rate = speeds.of("per_token", CENTRAL), per_second_of_token(1.0) * per_hour
+        value, verdict = speed.value * rate, judge_speed(speed, limit.limit / rate)
+    return Judgement(
+        key=limit.key,
+        asked=limit.describe(),
+        constraint=limit,
+        verdict=verdict,
+        value=value,
+        margin=value / limit.limit - 1 if limit.limit > 0 else np.where(np.isnan(value), np.nan, np.inf),
+    )
+
+
 def _place(
-    index: Index, setting: Setting, rows: Integers, columns: Columns
+    index: Index, setting: Setting, rows: Integers, columns: Columns, split: Split
 ) -> tuple[MemoryTerms, Peaks | None, Term, Speeds, DeviceEvidence | None]:
     """Return memory and speed of the rows on the hardware of the setting."""
     workload, device = setting.scenario.workload, setting.device
-    terms = memory_terms(columns, workload, devices=setting.devices, accelerated=setting.accelerated)
+    terms = memory_terms(
+        columns, workload, devices=setting.devices, accelerated=setting.accelerated, split=split
+    )
+    # Profiles are of tensor parallelism alone: none speaks for a rank that holds some of the layers.
+    measured = np.where(split.pipeline > 1, -1, terms.degree)
     evidence = index.evidence(device) if device else None
     peaks, total, points = None, terms.total, None
     if evidence is not None and len(evidence.points):
         position = np.full(len(index), -1, dtype=np.int64)
         position[rows] = np.arange(len(rows))
         every, points = relevant_points(
-            evidence, position, terms.degree, workload, engine=setting.engine, now=setting.now
+            evidence, position, measured, workload, engine=setting.engine, now=setting.now
         )
         peaks = recorded_peaks(
             columns, terms.degree, every, workload, accelerated=setting.accelerated, now=setting.now
@@ -256,13 +337,19 @@ def _place(
             np.where(has, peaks.hi, terms.total.hi),
         )
     speeds = Speeds(
-        columns, terms.degree, device, points=points, evidence=evidence, workload=workload, now=setting.now
+        columns, split.tensor, device, points=points, evidence=evidence, workload=workload, now=setting.now
     )
     return terms, peaks, total, speeds, evidence
 
 
 def _judge(
-    index: Index, constraint: Constraint, rows: Integers, *, speeds: Speeds, concurrency: int
+    index: Index,
+    setting: Setting,
+    constraint: Constraint,
+    rows: Integers,
+    *,
+    speeds: Speeds,
+    degree: Integers,
 ) -> Judgement:
     match constraint:
         case DiskLimit():
@@ -270,7 +357,9 @@ def _judge(
         case LossLimit():
             return _judge_loss(index, constraint, rows)
         case LatencyLimit() | ThroughputFloor():
-            return _judge_speed(constraint, speeds, concurrency)
+            return _judge_speed(constraint, speeds, setting.scenario.workload.concurrency)
+        case CostLimit():
+            return _judge_cost(constraint, setting, speeds, degree)
         case RuntimeFilter() | FormatFilter() | SchemeFilter() | LicenseFilter():
             verdict = judge_category(index, constraint, rows)
             return Judgement(
@@ -279,24 +368,43 @@ def _judge(
 
 
 def assess_rows(index: Index, setting: Setting, rows: Integers) -> Assessment:
-    """Return the assessment of `rows` in this setting; which models are meant is the caller's business."""
-    scenario = setting.scenario
+    """Return the assessment of `rows` in this setting, each in its best placement (see `planner.choose.placing`).
+
+    Which models are meant is the caller's business.
+    """
     whole = len(rows) == len(index)
     columns = index.columns if whole else index.columns.take(rows)
     if setting.engine is not None:
         code = np.full(len(rows), runtime_code(setting.engine), dtype=np.int64)
         columns = replace(columns, runtime=code)
-    terms, peaks, total, speeds, evidence = _place(index, setting, rows, columns)
+
+    def assess(at: Integers | None, split: Split) -> Assessment:
+        if at is None:
+            return assess_split(index, setting, rows, columns, split)
+        return assess_split(index, setting, rows[at], columns.take(at), split)
+
+    return in_best_placements(setting, columns, assess)
+
+
+def assess_split(
+    index: Index, setting: Setting, rows: Integers, columns: Columns, split: Split
+) -> Assessment:
+    """Return the assessment of `rows`, whose facts are `columns`, each split as `split` says."""
+    scenario = setting.scenario
+    terms, peaks, total, speeds, evidence = _place(index, setting, rows, columns, split)
     judgements: list[Judgement] = []
     for kind in ORDER:
         if kind is DiskLimit:
             memory = _judge_memory(setting, total)
-            judgements += [_judge_context(setting, columns), *([memory] if memory else [])]
+            runs = _judge_support(index, setting, rows, evidence)
+            judgements += [part for part in (runs, _judge_context(setting, columns), memory) if part]
         judgements += [
-            _judge(index, constraint, rows, speeds=speeds, concurrency=scenario.workload.concurrency)
+            _judge(index, setting, constraint, rows, speeds=speeds, degree=terms.degree)
             for constraint in scenario.constraints
             if type(constraint) is kind
         ]
+    if scenario.rate is not None:
+        judgements.append(_judge_rate(setting, scenario.rate, speeds, terms.degree))
     limit = next((c for c in scenario.constraints if isinstance(c, LossLimit)), None)
     losses = index.losses(limit.kind, limit.task) if limit else index.losses(LossKind.RELATIVE, None)
     failures = np.stack([~judgement.accepted for judgement in judgements])

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from planner.choose.feasible import MEMORY, Assessment, Judgement
+from planner.choose.feasible import CONTEXT, MEMORY, RATE, Assessment, Judgement
 from planner.choose.grid import capacity_grid, latency_grid, loss_grid, round_down, round_up, size_grid
 from planner.domain.constraint import (
     Constraint,
@@ -168,6 +168,25 @@ def _loosen_context(assessment: Assessment, at: Integers) -> Iterator[Change]:
         yield with_input(scenario, room)
 
 
+def _loosen_rate(assessment: Assessment, needed: Floats, at: Integers) -> Iterator[Change]:
+    """Yield the highest rate that the replicas of one of the positions serve."""
+    scenario = assessment.setting.scenario
+    shares = (assessment.setting.devices // assessment.terms.degree[at]) / needed
+    shares = shares[np.isfinite(shares)]
+    if scenario.rate is None or not len(shares):
+        return
+    most = scenario.rate * float(shares.max())
+    rate = round_down(most, 1.0 if most >= 10 else 0.01)
+    if 0 < rate < scenario.rate:
+        yield Change(
+            key=RATE,
+            before=f"{scenario.rate:g} requests per second",
+            after=f"{rate:g} requests per second",
+            amount=relative_change(rate, scenario.rate),
+            scenario=msgspec.structs.replace(scenario, rate=rate),
+        )
+
+
 def with_input(scenario: Scenario, tokens: int) -> Change:
     """Return the change to `tokens` input tokens."""
     workload = scenario.workload
@@ -217,7 +236,11 @@ def loosen(assessment: Assessment, judgement: Judgement, at: Integers) -> Iterat
             yield from _loosen_disk(scenario, constraint, values)
         case None if judgement.key == MEMORY:
             yield from _loosen_memory(assessment, at)
-        case None:
+        case None if judgement.key == CONTEXT:
             yield from _loosen_context(assessment, at)
+        case None if judgement.key == RATE:
+            yield from _loosen_rate(assessment, values, at)
+        case None:
+            return  # no bound makes a device compute a format
         case _:
             yield _bound(scenario, constraint, None, None)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from planner.choose.candidate import candidate_at
+from planner.choose.carry import placements_of, serving_at
 from planner.choose.conflict import conflict_of
 from planner.choose.explain import (
     OBJECTIVE,
@@ -85,12 +87,13 @@ def why(
 
 def _recommended(assessment: Assessment, order: Integers) -> Recommended:
     best = int(order[0])
-    chosen = candidate_at(assessment, best)
+    chosen = msgspec.structs.replace(candidate_at(assessment, best), serving=serving_at(assessment, best))
+    placed = placements_of(assessment, best)
     listed = eliminations(assessment, order)
     runner_up = listed[0] if listed and listed[0].key == OBJECTIVE else None
     return Recommended(
         chosen=chosen,
-        reasons=reasons(assessment, chosen, best, runner_up=runner_up),
+        reasons=reasons(assessment, chosen, best, placement=placed[0], runner_up=runner_up),
         alternatives=tuple(
             candidate_at(assessment, position) for position in order[1 : MAX_ALTERNATIVES + 1].tolist()
         ),
@@ -98,6 +101,7 @@ def _recommended(assessment: Assessment, order: Integers) -> Recommended:
         eliminations=listed,
         eliminated=counts(assessment, chosen=True),
         warnings=warnings(assessment, chosen, best),
+        placements=placed,
     )
 
 

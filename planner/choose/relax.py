@@ -19,6 +19,7 @@ from planner.choose.feasible import (
     CONTEXT,
     MEMORY,
     MODEL,
+    RATE,
     Assessment,
     Judgement,
     assess_rows,
@@ -35,7 +36,7 @@ from planner.estimate.columns import Booleans, Integers
 
 MAX_DEVICES: Final = 64
 NEAREST_TRIED: Final = 5
-_ON_HARDWARE: Final = frozenset({MEMORY, "ttft", "tpot", "itl", "e2e", "throughput", "cost", "cost-per-hour"})
+_ON_HARDWARE: Final = frozenset({MEMORY, "ttft", "tpot", "itl", "e2e", "throughput", "cost", "cost-per-hour", RATE})
 _ON_WORKLOAD: Final = _ON_HARDWARE | {CONTEXT}
 
 
@@ -176,6 +177,7 @@ def _merged(original: Scenario, merged: Scenario, judgement: Judgement, change: 
             merged,
             hardware=change.scenario.hardware if judgement.key == MEMORY else merged.hardware,
             workload=change.scenario.workload if judgement.key == CONTEXT else merged.workload,
+            rate=change.scenario.rate if judgement.key == RATE else merged.rate,
         )
     place = next(i for i, c in enumerate(original.constraints) if c is judgement.constraint)
     dropped = len(change.scenario.constraints) < len(original.constraints)

@@ -9,6 +9,7 @@ import numpy as np
 from planner.choose.candidate import UNMEASURED, detail_of
 from planner.choose.feasible import Assessment
 from planner.choose.losses import CODE
+from planner.choose.support import support_of
 from planner.domain.constraint import CostLimit, LatencyLimit, LossLimit, ThroughputFloor
 from planner.domain.outcome import Candidate, Verdict
 from planner.domain.scenario import Objective
@@ -66,10 +67,15 @@ def _warnings_of(assessment: Assessment, chosen: Candidate, position: int) -> li
     limited = any(isinstance(constraint, LossLimit) for constraint in setting.scenario.constraints)
     if not limited and (chosen.loss is None or chosen.loss.figure.value > NOTABLE_LOSS):
         found.append("No loss limit was asked: `≤1% loss`, for example, rules out what costs more accuracy.")
-    if chosen.memory.devices < setting.devices:
+    spare = setting.devices % chosen.memory.devices
+    if setting.devices > chosen.memory.devices:
         found.append(
-            f"Tensor parallelism uses {chosen.memory.devices} of {setting.devices} devices: the heads do not divide further."
+            f"One replica uses {chosen.memory.devices} of {setting.devices} devices"
+            + (f"; {spare} are left over." if spare else "; the others hold further replicas.")
         )
+    support = support_of(assessment.index, setting, int(assessment.rows[position]))
+    if support.detail:
+        found.append(f"{support.detail[0].upper()}{support.detail[1:]}.")
     if not chosen.fetchable:
         found.append("Known from a publication only: its files are not held here.")
     figures = (chosen.memory.total, chosen.latency.ttft, chosen.latency.tpot)

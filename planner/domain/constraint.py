@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from enum import StrEnum
 
 import msgspec
@@ -229,10 +230,19 @@ class SchemeFilter(
         return f"scheme {'not ' if self.exclude else ''}{' or '.join(self.words)}"
 
 
-class RuntimeFilter(msgspec.Struct, frozen=True, kw_only=True, tag="runtime", forbid_unknown_fields=True):
-    """Must run under this runtime; latency evidence of others does not count."""
+class RuntimeFilter(
+    msgspec.Struct, frozen=True, kw_only=True, tag="runtime", forbid_unknown_fields=True, omit_defaults=True
+):
+    """Must run under this runtime, and load in this version of it; latency evidence of others does not count."""
 
     name: str
+    version: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.version is not None and not re.fullmatch(r"[0-9]+(?:\.[0-9]+){0,3}", self.version):
+            raise InvalidInput(
+                "runtime.version", f"`{self.version}` is not understood", allowed="numbers such as 0.10.1"
+            )
 
     @property
     def key(self) -> str:
@@ -241,7 +251,7 @@ class RuntimeFilter(msgspec.Struct, frozen=True, kw_only=True, tag="runtime", fo
 
     def describe(self) -> str:
         """Return the constraint in words."""
-        return f"runtime {self.name}"
+        return f"runtime {self.name}" + (f" {self.version}" if self.version else "")
 
 
 class FormatFilter(msgspec.Struct, frozen=True, kw_only=True, tag="format", forbid_unknown_fields=True):

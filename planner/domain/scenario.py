@@ -19,6 +19,9 @@ from planner.errors import InvalidInput
 DEFAULT_RISK = 0.01
 """Accepted probability that a variant said to fit does not."""
 
+MAX_RATE = 1e7
+"""Most requests per second accepted."""
+
 
 class Origin(StrEnum):
     """Where an effective constraint came from. Nothing is assumed without saying so."""
@@ -180,6 +183,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     constraints: tuple[Constraint, ...] = ()
     objective: Objective = Objective.MOST_ACCURATE
     risk: float = DEFAULT_RISK
+    rate: float | None = None
+    """Requests per second that arrive; replicas are counted for it, each taking the workload's concurrency at once."""
     price: Price | None = None
     """Of one device of `hardware`; the price file fills it in where it is not given."""
     preset: str | None = None
@@ -188,6 +193,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if not 0 < self.risk < 0.5:
             raise InvalidInput("risk", f"{self.risk} is out of range", allowed="more than 0, less than 0.5")
+        if self.rate is not None and not 0 < self.rate <= MAX_RATE:
+            raise InvalidInput(
+                "rate", f"{self.rate} is out of range", allowed=f"more than 0, at most {MAX_RATE:g} requests/s"
+            )
         keys = [constraint.key for constraint in self.constraints]
         for key in keys:
             if keys.count(key) > 1:
@@ -205,6 +214,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ("workload.input_tokens", f"{self.workload.input_tokens} input tokens"),
             ("workload.output_tokens", f"{self.workload.output_tokens} output tokens"),
             ("workload.concurrency", f"concurrency {self.workload.concurrency}"),
+            *([("rate", f"{self.rate:g} requests per second")] if self.rate is not None else []),
             *((constraint.key, constraint.describe()) for constraint in self.constraints),
             ("objective", f"objective {self.objective.value}"),
             ("risk", f"memory risk ≤ {format_ratio(self.risk)}"),

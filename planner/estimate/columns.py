@@ -5,6 +5,7 @@ A single variant is a table of one row, so there is one formula for explaining a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Final, Self
@@ -53,6 +54,20 @@ class Columns:
     """Bytes of all routed experts; 0 without experts."""
     experts: Floats
     experts_active: Floats
+    split_width: Integers
+    """Largest number that divides the width of every MLP, and so what a tensor-parallel degree must divide."""
+    tied: Booleans
+    table_bytes: Floats
+    """Bytes of one vocabulary table: of the embedding, and as much again of a head that is not tied to it."""
+    dense_layers: Floats
+    """Leading layers of a mixture that are dense; 0 where all layers are alike."""
+    dense_layer_bytes: Floats
+    layer_bytes: Floats
+    """Bytes of one layer, and of one of the leading dense ones; together with the tables they are the weights."""
+    replicated_bytes: Floats
+    """Bytes of a layer that every tensor-parallel rank holds: norms, router, the down projections of MLA."""
+    kv_projection_bytes: Floats
+    """Bytes of a layer's key and value projections, which are held again once ranks outnumber KV heads."""
     max_context: Floats
     weight_bytes: Floats
     weight_lo: Floats
@@ -63,6 +78,8 @@ class Columns:
     """Bytes of one activation in the compute type."""
     compute: Integers
     """Index in FORMATS of the number format the matrix products run in."""
+    number_format: Integers
+    """Index in FORMATS of the number format the weights are stored in."""
     runtime: Integers
     """Index in priors.RUNTIMES."""
 
@@ -113,10 +130,49 @@ def _architecture_facts(architecture: Architecture) -> dict[str, float]:
         "experts": experts.count if experts else 1,
         "experts_active": experts.active if experts else 1,
         "max_context": architecture.max_context or np.inf,
+        "split_width": _split_width(architecture),
+        "tied": architecture.tied_embeddings,
+        **_layer_facts(architecture),
         "_table": 0 if architecture.tied_embeddings else architecture.vocab_size * architecture.hidden_size,
         "_routed": routed,
         "_parameters": architecture.parameters,
         "_embedding": architecture.embedding_parameters,
+    }
+
+
+def _split_width(architecture: Architecture) -> int:
+    experts = architecture.experts
+    if experts is None:
+        return architecture.intermediate_size
+    dense = architecture.intermediate_size if experts.dense_layers else 0
+    return math.gcd(dense, experts.intermediate_size, experts.shared_intermediate_size)
+
+
+def _layer_facts(architecture: Architecture) -> dict[str, float]:
+    """Return parameters of one layer by what becomes of them when the model is split over devices."""
+    layers, mla = architecture.layers, architecture.mla
+    inner = architecture.linear_parameters + architecture.norm_parameters
+    dense_layers = architecture.experts.dense_layers if architecture.experts else 0
+    dense = (
+        architecture.attention_parameters
+        + (3 if architecture.gated_mlp else 2) * architecture.hidden_size * architecture.intermediate_size
+        + architecture.norms_per_layer * architecture.hidden_size
+    )
+    rest = max(inner - dense_layers * dense, 0)
+    replicated = architecture.norms_per_layer * architecture.hidden_size
+    if architecture.experts is not None:
+        replicated += architecture.hidden_size * architecture.experts.count
+    if mla is not None:
+        down = mla.kv_lora_rank + mla.rope_head_dim + (mla.query_lora_rank or 0)
+        replicated += architecture.hidden_size * down
+    projected = 0 if mla else 2 * architecture.hidden_size * architecture.kv_heads * architecture.head_dim
+    return {
+        "dense_layers": dense_layers,
+        "_one_table": architecture.vocab_size * architecture.hidden_size,
+        "_dense": dense,
+        "_sparse": rest / max(layers - dense_layers, 1),
+        "_replicated": replicated,
+        "_projected": projected,
     }
 
 
@@ -130,17 +186,27 @@ def _scheme_facts(facts: dict[str, float], weights: Figure, scheme: Scheme) -> d
     linear = max(weights.value - facts["_embedding"] * table, 0.0) / max(
         facts["_parameters"] - facts["_embedding"], 1
     )
+    one_table = facts["_one_table"] * table
+    body = max(weights.value - one_table * (1 if facts["tied"] else 2), 0.0)
+    dense_layers, layers = facts["dense_layers"], facts["layers"]
+    each = body / max(dense_layers * facts["_dense"] + (layers - dense_layers) * facts["_sparse"], 1)
     # The cache follows the compute type unless the scheme says otherwise.
     kv_bits = scheme.kv.bits if scheme.kv is not None else 8 * reference
     return {
         "input_table_bytes": min(facts["_table"] * table, weights.value),
         "routed_bytes": min(facts["_routed"] * linear, weights.value),
+        "table_bytes": one_table,
+        "dense_layer_bytes": facts["_dense"] * each,
+        "layer_bytes": facts["_sparse"] * each,
+        "replicated_bytes": facts["_replicated"] * each,
+        "kv_projection_bytes": facts["_projected"] * each,
         "weight_bytes": weights.value,
         "weight_lo": min(lo, weights.value),
         "weight_hi": max(hi, weights.value),
         "kv_bits": kv_bits,
         "element_bytes": reference,
         "compute": _CODE[scheme.compute_format],
+        "number_format": _CODE[scheme.weight.format],
     }
 
 
@@ -161,8 +227,11 @@ def columns_of(rows: Iterable[tuple[Architecture, Figure, Scheme, int]]) -> Colu
         "heads": np.int64,
         "kv_heads": np.int64,
         "compute": np.int64,
+        "number_format": np.int64,
         "runtime": np.int64,
         "latent": np.bool_,
+        "tied": np.bool_,
+        "split_width": np.int64,
     }
     columns: dict[str, Any] = {
         name: np.ascontiguousarray(column.astype(kinds.get(name, np.float64)))
@@ -181,33 +250,6 @@ def kv_elements(columns: Columns, tokens: Floats | float) -> Floats:
     )
 
 
-def parallel_degree(columns: Columns, devices: int) -> Integers:
-    """Return the largest valid tensor-parallel degree of at most `devices`.
-
-    It divides the heads, and divides the KV heads or is divided by them (they are replicated then); MLA needs only the first.
-    """
-    degree = np.ones(len(columns), dtype=np.int64)
-    if devices == 1:
-        return degree
-    shapes = int(columns.shape.max(initial=-1)) + 1
-    heads, kv_heads = np.ones(shapes, dtype=np.int64), np.ones(shapes, dtype=np.int64)
-    heads[columns.shape] = columns.heads
-    kv_heads[columns.shape] = np.where(columns.latent, 0, columns.kv_heads)
-    best = [
-        _degree(own, own_kv, devices) for own, own_kv in zip(heads.tolist(), kv_heads.tolist(), strict=True)
-    ]
-    return np.array(best, dtype=np.int64)[columns.shape]
-
-
-def _degree(heads: int, kv_heads: int, devices: int) -> int:
-    """Return the degree for a number of heads and KV heads, which are 0 where they do not matter."""
-    for degree in range(min(devices, heads), 1, -1):
-        splits = kv_heads == 0 or kv_heads % degree == 0 or degree % kv_heads == 0
-        if heads % degree == 0 and splits:
-            return degree
-    return 1
-
-
 __all__ = [
-    "FORMATS", "Booleans", "Columns", "Floats", "Integers", "columns_of", "kv_elements", "parallel_degree", "weight_spread",
+    "FORMATS", "Booleans", "Columns", "Floats", "Integers", "columns_of", "kv_elements", "weight_spread",
 ]  # fmt: skip

@@ -28,8 +28,8 @@ from planner.estimate.columns import (
     Integers,
     columns_of,
     kv_elements,
-    parallel_degree,
 )
+from planner.estimate.placement import Split, parallel_degree, stage_weights
 from planner.estimate.priors import (
     CONFIDENCE,
     KV_SPREAD,
@@ -60,6 +60,15 @@ class Term:
         return Term(self.value + other.value, self.lo + other.lo, self.hi + other.hi)
 
 
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Workload points as arrays, to ask one variant for its memory at many of them at once."""
+
+    input_tokens: Floats
+    context_tokens: Floats
+    concurrency: Floats
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryTerms:
     """The terms of the peak of one device, for n variants, and how many devices each one is split over."""
@@ -70,6 +79,8 @@ class MemoryTerms:
     overhead: Term
     total: Term
     degree: Integers
+    """Devices of one replica: tensor x pipeline."""
+    split: Split
 
 
 def _gather(columns: Columns, values: list[float]) -> Floats:
@@ -128,16 +139,40 @@ def activation_bytes(
     )
 
 
-def memory_terms(columns: Columns, workload: Workload, *, devices: int, accelerated: bool) -> MemoryTerms:
-    """Return the modelled peak of one of `devices`; `accelerated` says that they are GPUs with a memory of their own."""
-    degree = parallel_degree(columns, devices)
-    split = degree > 1
+def _fullest_stage(columns: Columns, split: Split, cache: Floats) -> tuple[Floats, Floats]:
+    """Return weight and cache bytes of a rank of the stage that holds most; `cache` is that of all layers."""
+    alone = split.devices == 1
+    weights = cached = np.zeros(len(columns))
+    for stage, layers in stage_weights(columns, split):
+        share = cache * (layers / columns.layers)
+        more = stage + share > weights + cached
+        weights, cached = np.where(more, stage, weights), np.where(more, share, cached)
+    return np.where(alone, columns.weight_bytes, weights), cached
+
+
+def memory_terms(
+    columns: Columns,
+    workload: Workload | Demand,
+    *,
+    devices: int,
+    accelerated: bool,
+    split: Split | None = None,
+) -> MemoryTerms:
+    """Return the modelled peak of one of `devices`; `accelerated` says that they are GPUs with a memory of their own.
+
+    Without `split`, tensor parallelism takes the largest valid degree. `columns` of one row may be asked at many demands.
+    """
+    if split is None:
+        split = Split(parallel_degree(columns, devices), np.ones(len(columns), dtype=np.int64))
+    several = split.devices > 1
+    whole = kv_bytes(columns, split.tensor, tokens=workload.context_tokens, concurrency=workload.concurrency)
+    held, cache = _fullest_stage(columns, split, whole)
+    share = held / columns.weight_bytes
     weights = Term(
-        columns.weight_bytes / degree,
-        columns.weight_lo / degree * np.where(split, SHARD_SPREAD.lo, 1.0),
-        columns.weight_hi / degree * np.where(split, SHARD_SPREAD.hi, 1.0),
+        held,
+        columns.weight_lo * share * np.where(several, SHARD_SPREAD.lo, 1.0),
+        columns.weight_hi * share * np.where(several, SHARD_SPREAD.hi, 1.0),
     )
-    cache = kv_bytes(columns, degree, tokens=workload.context_tokens, concurrency=workload.concurrency)
     kv_cache = Term(cache, cache * KV_SPREAD.lo, cache * KV_SPREAD.hi)
     live = activation_bytes(columns, input_tokens=workload.input_tokens, concurrency=workload.concurrency)
     spread = _spread(columns, [prior.activation_spread for prior in RUNTIMES])
@@ -147,9 +182,9 @@ def memory_terms(columns: Columns, workload: Workload, *, devices: int, accelera
     lost = _spread(columns, [prior.fragmentation for prior in RUNTIMES])
     dynamic = cache + live
     overhead = Term(
-        fixed.value + extra.value * split + lost.value * dynamic,
-        fixed.lo + extra.lo * split + lost.lo * dynamic,
-        fixed.hi + extra.hi * split + lost.hi * dynamic,
+        fixed.value + extra.value * several + lost.value * dynamic,
+        fixed.lo + extra.lo * several + lost.lo * dynamic,
+        fixed.hi + extra.hi * several + lost.hi * dynamic,
     )
     return MemoryTerms(
         weights=weights,
@@ -157,7 +192,8 @@ def memory_terms(columns: Columns, workload: Workload, *, devices: int, accelera
         activations=activations,
         overhead=overhead,
         total=weights + kv_cache + activations + overhead,
-        degree=degree,
+        degree=split.devices,
+        split=split,
     )
 
 
@@ -218,6 +254,13 @@ def _explained_by(peak: Figure, terms: MemoryTerms, row: int) -> tuple[float, fl
     return weights, cache, rest, overhead
 
 
+def _split_in_words(degree: int, stages: int) -> str:
+    if stages == 1:
+        return f", one of {degree} shards" if degree > 1 else ""
+    shards = f", one of {degree} shards" if degree > 1 else ""
+    return f", the fullest of {stages} pipeline stages{shards}"
+
+
 def describe_memory(
     terms: MemoryTerms,
     row: int,
@@ -230,8 +273,8 @@ def describe_memory(
     peak: Figure | None = None,
 ) -> MemoryEstimate:
     """Return the estimate of one row as figures. `weights` is the figure of the whole model that the row was built from."""
-    degree = int(terms.degree[row])
-    split = f", one of {degree} shards" if degree > 1 else ""
+    degree, stages = int(terms.split.tensor[row]), int(terms.split.pipeline[row])
+    split = _split_in_words(degree, stages)
     assumed = "" if weights.interval else f"; {WEIGHT_SPREAD.source}"
     fixed = prior.overhead_gpu if accelerated else prior.overhead_cpu
     kv_note = LATENT_BYTES_NOTE if latent and degree > 1 else None
@@ -292,7 +335,13 @@ def describe_memory(
         lo, hi = (total.interval.lo, total.interval.hi) if total.interval else (total.value, total.value)
         term = Term(np.array([total.value]), np.array([lo]), np.array([hi]))
         chance = probability(float(fit_score(term, capacity)[0]))
-    return MemoryEstimate(**parts, total=total, capacity=capacity, fit_probability=chance, devices=degree)
+    return MemoryEstimate(
+        **parts, total=total, capacity=capacity,
+        fit_probability=chance,
+        devices=degree * stages,
+        tensor_parallel=degree,
+        pipeline_parallel=stages,
+    )
 
 
 def estimate_memory(
@@ -328,6 +377,6 @@ def estimate_memory(
 
 
 __all__ = [
-    "MemoryTerms", "Term", "activation_bytes", "capacity_of", "describe_memory", "estimate_memory", "fit_score", "kv_bytes",
+    "Demand", "MemoryTerms", "Term", "activation_bytes", "capacity_of", "describe_memory", "estimate_memory", "fit_score", "kv_bytes",
     "memory_terms", "peak_term", "probability", "required_score",
 ]  # fmt: skip

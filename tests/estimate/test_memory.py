@@ -16,8 +16,9 @@ from planner.domain.scheme import Scheme
 from planner.domain.units import GIB, Unit
 from planner.domain.workload import Workload
 from planner.estimate.capacity import capacity_of
-from planner.estimate.columns import columns_of, kv_elements, parallel_degree
+from planner.estimate.columns import columns_of, kv_elements
 from planner.estimate.memory import Term, estimate_memory, fit_score, kv_bytes, required_score
+from planner.estimate.placement import parallel_degree
 from planner.estimate.priors import RUNTIMES, runtime_code
 from planner.estimate.weights import modelled_weight_bytes
 from tests.choose.records import (
@@ -108,7 +109,7 @@ def test_columns_count_cached_elements_as_the_architecture_does(shape: Architect
         (LLAMA_3_8B, 3, 2),
         (LLAMA_3_8B, 8, 8),
         (LLAMA_3_8B, 16, 16),
-        (LLAMA_2_13B, 16, 10),
+        (LLAMA_2_13B, 16, 8),  # ten divides the heads, not the width of the MLP
         (DEEPSEEK_V3, 6, 4),
     ],
 )
