@@ -20,6 +20,7 @@ from planner.api import (
     dashboard,
     devices,
     evidence,
+    fleet,
     health,
     jobs,
     models,
@@ -92,6 +93,7 @@ def create_app(
         route_handlers=[
             recommend.router,
             batch.router,
+            fleet.router,
             plans.router,
             models.router,
             variants.router,

@@ -16,6 +16,7 @@ import msgspec
 from planner.domain.alias import Alias
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
+from planner.domain.fleet import Fleet, FleetAnswer
 from planner.domain.job import Failure, Job, JobKind, JobState, Lease
 from planner.domain.job_log import JobLog, LogChunk
 from planner.domain.job_worker import WorkerRow
@@ -39,7 +40,7 @@ from planner.wire.requests import (
     MoveAlias,
     Question,
 )
-from planner.wire.rows import AliasHistory, PlanRow
+from planner.wire.rows import AliasHistory, DownloadRow, PlanRow
 
 T = TypeVar("T")
 PREFIX: Final = "/api/v1"
@@ -113,6 +114,11 @@ def recommend_batch(questions: Sequence[str | Scenario]) -> Call[Batch]:
     items = [Question(query=item) if isinstance(item, str) else item for item in questions]
     call = _send("POST", "/recommend/batch", Batch, {"questions": items}, repeatable=True)
     return replace(call, patience=BATCH_PATIENCE)
+
+
+def fleet(fleet: Fleet) -> Call[FleetAnswer]:
+    """Ask how a pool of devices serves several demands."""
+    return replace(_send("POST", "/fleet", FleetAnswer, fleet, repeatable=True), patience=BATCH_PATIENCE)
 
 
 def understand(query: str) -> Call[Understanding]:
@@ -258,6 +264,13 @@ def move_alias(
     return _send(
         "PUT", f"/aliases/{segment('alias', name)}", Alias, body, repeatable=expected is msgspec.UNSET
     )
+
+
+def downloads(
+    *, variant: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+) -> Call[Page[DownloadRow]]:
+    """List downloads."""
+    return _get("/downloads", Page[DownloadRow], variant=variant, limit=limit, cursor=cursor)
 
 
 def health() -> Call[Health]:

@@ -18,6 +18,7 @@ from planner.client.registering import register_folder
 from planner.domain.alias import Alias
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
+from planner.domain.fleet import Fleet, FleetAnswer
 from planner.domain.job import Failure, Job, JobKind, JobState, Lease
 from planner.domain.job_log import JobLog, LogChunk
 from planner.domain.job_worker import WorkerRow
@@ -41,7 +42,7 @@ from planner.wire.replies import (
     Why,
 )
 from planner.wire.requests import JobRequest, Manifest
-from planner.wire.rows import AliasHistory, PlanRow
+from planner.wire.rows import AliasHistory, DownloadRow, PlanRow
 
 T = TypeVar("T")
 
@@ -119,6 +120,10 @@ class Client:
     def recommend_batch(self, questions: Sequence[str | Scenario]) -> tuple[BatchAnswer, ...]:
         """Return the answers to several questions in their order, each a stored plan or what is wrong with it."""
         return self.send(calls.recommend_batch(questions)).answers
+
+    def fleet(self, fleet: Fleet) -> FleetAnswer:
+        """Return the best assignment of a pool's devices to demands, or why there is none."""
+        return self.send(calls.fleet(fleet))
 
     def understand(self, query: str) -> Understanding:
         """Return how `query` is read."""
@@ -215,6 +220,12 @@ class Client:
     def alias(self, name: str) -> AliasHistory:
         """Return an alias and its moves."""
         return self.send(calls.alias(name))
+
+    def downloads(
+        self, *, variant: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[DownloadRow]:
+        """Return downloads through the Hugging Face endpoint."""
+        return self.send(calls.downloads(variant=variant, limit=limit, cursor=cursor))
 
     def health(self) -> Health:
         """Return whether the server works."""

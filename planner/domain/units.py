@@ -31,6 +31,7 @@ class Unit(StrEnum):
     RATIO = "ratio"
     POINTS = "points"
     TOKENS_PER_SECOND = "tokens/s"
+    REQUESTS_PER_SECOND = "requests/s"
     BITS = "bits"
     NATS = "nats"
     PERPLEXITY = "perplexity"
@@ -147,5 +148,5 @@ def format_value(value: float, unit: Unit) -> str:
             return f"{_significant(value)} {unit.value}"
         case Unit.JOULES:
             return f"{_significant(value)} J"
-        case Unit.TOKENS_PER_SECOND | Unit.BITS | Unit.NATS:
+        case Unit.TOKENS_PER_SECOND | Unit.REQUESTS_PER_SECOND | Unit.BITS | Unit.NATS:
             return f"{_significant(value)} {unit.value}"

@@ -14,6 +14,7 @@ import msgspec
 from planner.domain.alias import Alias
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
+from planner.domain.fleet import Fleet, FleetAnswer
 from planner.domain.job import Failure, Job, JobKind, JobState, Lease
 from planner.domain.job_log import JobLog, LogChunk
 from planner.domain.job_worker import WorkerRow
@@ -35,7 +36,7 @@ from planner.wire.replies import (
     Why,
 )
 from planner.wire.requests import JobRequest, Manifest
-from planner.wire.rows import AliasHistory, PlanRow
+from planner.wire.rows import AliasHistory, DownloadRow, PlanRow
 
 
 class Answers(Protocol):
@@ -50,6 +51,10 @@ class Answers(Protocol):
 
         Raises InvalidInput for an empty batch or one that is too large.
         """
+        ...
+
+    def fleet(self, fleet: Fleet) -> FleetAnswer:
+        """Return the best assignment of a pool's devices to demands, or why there is none. Raises InvalidInput, NotFound."""
         ...
 
     def understand(self, query: str) -> Understanding:
@@ -148,6 +153,12 @@ class Browsing(Protocol):
 
     def alias(self, name: str) -> AliasHistory:
         """Return an alias and its moves. Raises NotFound."""
+        ...
+
+    def downloads(
+        self, *, variant: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[DownloadRow]:
+        """Return what was handed out through the Hugging Face endpoint, newest first. Raises NotFound."""
         ...
 
     def health(self) -> Health:

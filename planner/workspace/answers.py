@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import msgspec
 
 import planner
+from planner.choose.fleet import place
 from planner.choose.index import Index
 from planner.choose.language.echo import echo
 from planner.choose.language.parse import parse
 from planner.choose.planner import make_plan, why
 from planner.choose.structured import complete
+from planner.domain.fleet import Demand, Fleet, FleetAnswer
 from planner.domain.listing import Page
 from planner.domain.outcome import Candidate, Elimination, Outcome, Plan, Recommended
 from planner.domain.scenario import Scenario
@@ -59,6 +61,24 @@ class Answers(Opened):
                 if answer.plan is not None:
                     plans.save(tx, answer.plan)
         return tuple(answers)
+
+    def fleet(self, fleet: Fleet) -> FleetAnswer:
+        """Return the best assignment of the pool's devices to the demands, or why there is none."""
+        index = self.snapshots.current()
+        known = {device.id: self.prices.of(device) for device in map(index.device, fleet.pool)}
+        return place(
+            fleet,
+            [self._demand(demand, index) for demand in fleet.demands],
+            index,
+            prices={device_id: price for device_id, price in known.items() if price is not None},
+            now=self.now(),
+            version=planner.__version__,
+        )
+
+    def _demand(self, demand: Demand, index: Index) -> Scenario:
+        if demand.scenario is not None:
+            return complete(demand.scenario, index.presets)
+        return parse(demand.query or "", index.vocabulary)
 
     def _answer(self, question: str | Scenario, index: Index) -> Plan:
         query = question if isinstance(question, str) else None
