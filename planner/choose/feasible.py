@@ -8,6 +8,7 @@ off the same judgements. Formats that a device cannot compute come before contex
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -130,6 +131,26 @@ def doubts(judgements: Iterable[Judgement], count: int) -> tuple[Booleans, Boole
     speed, loss = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
     for judgement in judgements:
         if judgement.is_of_speed:
+            speed |= judgement.verdict == CODE[Verdict.LIKELY]
+        elif isinstance(judgement.constraint, LossLimit):
+            loss |= judgement.verdict == CODE[Verdict.LIKELY]
+    return speed, loss
+
+
+def baselines_stand_back(objective: Objective, *, likely: bool, evident: bool) -> bool:
+    """Return whether baselines count as likely: some accepted loss is, and no other is certified by evidence.
+
+    A baseline's loss is certain by definition and not by evidence. Unless accuracy itself is asked for, it therefore does
+    not outrank candidates whose loss is likely: it stands beside the certified ones where evidence certifies any.
+    """
+    return objective is not Objective.MOST_ACCURATE and likely and not evident
+
+
+def doubts(judgements: Iterable[Judgement], count: int) -> tuple[Booleans, Booleans]:
+    """Return by position whether speed, and whether loss, is only likely to satisfy its limits."""
+    speed, loss = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
+    for judgement in judgements:
+        if isinstance(judgement.constraint, (LatencyLimit, ThroughputFloor)):
             speed |= judgement.verdict == CODE[Verdict.LIKELY]
         elif isinstance(judgement.constraint, LossLimit):
             loss |= judgement.verdict == CODE[Verdict.LIKELY]

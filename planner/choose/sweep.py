@@ -8,6 +8,7 @@ both halves are searched, so that no change that shows at a middle is missed.
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import pairwise
 from typing import Final
 
 from planner.choose.candidate import latency_of, memory_of
@@ -85,7 +86,7 @@ class _Curve:
 def _changes(curve: _Curve, values: tuple[float, ...]) -> tuple[list[tuple[float, float]], bool]:
     """Return the narrow gaps in which the choice changes, ascending, and whether all of them were searched."""
     found: list[tuple[float, float]] = []
-    gaps = [(lo, hi) for lo, hi in zip(values, values[1:], strict=False)][::-1]
+    gaps = list(pairwise(values))[::-1]
     while gaps:
         lo, hi = gaps.pop()
         if curve.row(lo) == curve.row(hi):
