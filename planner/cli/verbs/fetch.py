@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import rich_click as click
 from rich.text import Text
 
 from planner.artifacts.fetch import fetch
+from planner.cli.locks import load_lock
 from planner.cli.render.progress import byte_progress
 from planner.cli.session import Session, console, session_options
+from planner.deploy.lock import Lock
 from planner.domain.outcome import Recommended
 from planner.domain.units import format_bytes
 from planner.domain.variant import Artifact, Variant
@@ -50,22 +53,52 @@ def resolve(service: Service, name: str) -> Variant:
     return variant
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """The files to fetch, and what they are."""
+
+    id: str
+    name: str
+    artifacts: tuple[Artifact, ...]
+
+
+def _of_variant(variant: Variant) -> Wanted:
+    return Wanted(id=variant.id, name=variant.name, artifacts=variant.artifacts)
+
+
+def _of_lock(lock: Lock) -> Wanted:
+    if not lock.files:
+        raise InvalidInput(
+            "--lock",
+            f"`{lock.variant.id}` is known from a publication only; the lock has no files",
+            allowed="a lock of a registered variant",
+        )
+    return Wanted(id=lock.variant.id, name=lock.variant.name, artifacts=lock.files)
+
+
 @click.command("fetch")
-@click.argument("variant")
-@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("names", nargs=-1, metavar="[VARIANT] DIRECTORY")
+@click.option(
+    "--lock",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Fetch exactly the files of this lock, in place of VARIANT.",
+)
 @click.option(
     "--workers", type=click.IntRange(1, 32), default=4, show_default=True, help="Files fetched at a time."
 )
 @session_options
-def command(*, session: Session, variant: str, directory: Path, workers: int) -> None:
+def command(*, session: Session, names: tuple[str, ...], lock: Path | None, workers: int) -> None:
     """Download VARIANT (or what a plan chose) into DIRECTORY.
 
     VARIANT is an id, the start of one, a name, an alias or a plan's id. A killed fetch goes on where it stopped; a file
-    appears under its name only when all its bytes have the right sha256.
+    appears under its name only when all its bytes have the right sha256. With --lock nothing is looked up: names, sizes
+    and hashes are the lock's, wherever the bytes come from.
     """
+    if len(names) != (2 if lock is None else 1):
+        raise click.UsageError("give VARIANT and DIRECTORY, or --lock and DIRECTORY")
+    directory = Path(names[-1])
     with session.service() as service:
-        found = resolve(service, variant)
-        total = found.disk_bytes or 0
+        found = _of_variant(resolve(service, names[0])) if lock is None else _of_lock(load_lock(lock))
+        total = sum(artifact.size for artifact in found.artifacts)
         here: dict[str, int] = {}
         with byte_progress(f"fetching {found.name}", quiet=session.json) as bar:
 
