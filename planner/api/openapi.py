@@ -22,6 +22,7 @@ from planner.wire.problem import MEDIA_TYPE
 _TAGS = {
     "Questions": "Ask in words or as a scenario; the answer carries its evidence.",
     "Plans": "Stored answers.",
+    "Deployment": "Locks of stored answers, and what serves them.",
     "Models": "Base models.",
     "Variants": "Immutable builds of a model.",
     "Artifacts": "The files of variants, by digest.",

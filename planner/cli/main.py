@@ -15,6 +15,11 @@ _HELP: Final = {
     "up": "Start registry, API and dashboard on loopback",
     "recommend": 'Ask in words: "13B on 24GB, ≤1% loss"',
     "why": "Explain how one variant fares in a question",
+    "fleet": "Assign a pool of devices to several models and workloads",
+    "training": "Say whether a model can be trained on some hardware, and how",
+    "lock": "Pin a plan's answer to a lock file for git and CI",
+    "check": "Judge a lock again: still feasible, better exists, stale, infeasible, gone",
+    "deploy": "Print serve commands, a Compose file or Kubernetes manifests",
     "models": "List base models",
     "variants": "List and filter variants",
     "devices": "List devices",
@@ -25,6 +30,7 @@ _HELP: Final = {
     "register": "Register a folder of files as a variant",
     "submit": "Register results that a worker made offline",
     "fetch": "Download a variant, every hash checked",
+    "downloads": "List what Hugging Face clients were served: to whom, when and why",
     "demo": "Build, measure and choose variants of the reference model",
 }
 VERBS: Final = {name: Verb(f"planner.cli.verbs.{name}:command", text) for name, text in _HELP.items()}

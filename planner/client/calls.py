@@ -13,6 +13,9 @@ from urllib.parse import quote
 
 import msgspec
 
+from planner.deploy.checking import LockCheck
+from planner.deploy.deployment import Deployment
+from planner.deploy.lock import Lock
 from planner.domain.alias import Alias
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
@@ -31,11 +34,13 @@ from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.replies import Batch, Health, Registration, Replay, Submission, Understanding, Why
 from planner.wire.requests import (
     Completion,
+    DeployRequest,
     Digests,
     FailureReport,
     Heartbeat,
     JobRequest,
     LeaseRequest,
+    LockRequest,
     Manifest,
     MoveAlias,
     Question,
@@ -119,6 +124,21 @@ def recommend_batch(questions: Sequence[str | Scenario]) -> Call[Batch]:
 def fleet(fleet: Fleet) -> Call[FleetAnswer]:
     """Ask how a pool of devices serves several demands."""
     return replace(_send("POST", "/fleet", FleetAnswer, fleet, repeatable=True), patience=BATCH_PATIENCE)
+
+
+def lock(plan_id: str, *, runtime: str | None = None) -> Call[Lock]:
+    """Lock what a stored plan chose."""
+    return _send("POST", "/lock", Lock, LockRequest(plan_id=plan_id, runtime=runtime), repeatable=True)
+
+
+def check(locked: Lock) -> Call[LockCheck]:
+    """Judge a lock again."""
+    return _send("POST", "/check", LockCheck, locked, repeatable=True)
+
+
+def deploy(request: DeployRequest) -> Call[Deployment]:
+    """Ask for what serves a plan's answer or a lock."""
+    return _send("POST", "/deploy", Deployment, request, repeatable=True)
 
 
 def understand(query: str) -> Call[Understanding]:

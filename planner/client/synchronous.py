@@ -15,6 +15,9 @@ import planner
 from planner.client import answering, calls, transfer
 from planner.client.calls import Call
 from planner.client.registering import register_folder
+from planner.deploy.checking import LockCheck
+from planner.deploy.deployment import Deployment
+from planner.deploy.lock import Lock
 from planner.domain.alias import Alias
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
@@ -41,7 +44,7 @@ from planner.wire.replies import (
     Upload,
     Why,
 )
-from planner.wire.requests import JobRequest, Manifest
+from planner.wire.requests import DeployRequest, JobRequest, Manifest
 from planner.wire.rows import AliasHistory, DownloadRow, PlanRow
 
 T = TypeVar("T")
@@ -144,6 +147,18 @@ class Client:
     def why(self, variant: str, *, plan_id: str | None = None, query: str | None = None) -> Why:
         """Return why `variant` is or is not the answer."""
         return self.send(calls.why(variant, plan_id=plan_id, query=query))
+
+    def lock(self, plan_id: str, *, runtime: str | None = None) -> Lock:
+        """Return the lock of what a stored plan chose."""
+        return self.send(calls.lock(plan_id, runtime=runtime))
+
+    def check(self, lock: Lock) -> LockCheck:
+        """Return how a lock stands now."""
+        return self.send(calls.check(lock))
+
+    def deploy(self, request: DeployRequest) -> Deployment:
+        """Return what serves a plan's answer or a lock."""
+        return self.send(calls.deploy(request))
 
     # -- browsing -------------------------------------------------------------------------------------------------
 

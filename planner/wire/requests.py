@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from planner.deploy.deployment import DeployOptions
+from planner.deploy.lock import Lock
 from planner.domain.job import MAX_ATTEMPTS, Failure, JobKind
 from planner.domain.job_log import LogChunk
 from planner.domain.variant import Artifact, Provenance
@@ -92,3 +94,19 @@ class MoveAlias(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     variant: str
     expected: str | msgspec.UnsetType | None = msgspec.UNSET
     actor: str | None = None
+
+
+class LockRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Lock what a stored plan chose, for `runtime` or the one that suits."""
+
+    plan_id: str
+    runtime: str | None = None
+
+
+class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Deploy what a stored plan chose, or a lock: exactly one of the two. `runtime` is for a plan run in containers."""
+
+    options: DeployOptions
+    plan_id: str | None = None
+    lock: Lock | None = None
+    runtime: str | None = None

@@ -11,6 +11,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from planner.deploy.checking import LockCheck
+from planner.deploy.deployment import Deployment
+from planner.deploy.lock import Lock
 from planner.domain.alias import Alias
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
@@ -35,7 +38,7 @@ from planner.wire.replies import (
     Upload,
     Why,
 )
-from planner.wire.requests import JobRequest, Manifest
+from planner.wire.requests import DeployRequest, JobRequest, Manifest
 from planner.wire.rows import AliasHistory, DownloadRow, PlanRow
 
 
@@ -75,6 +78,22 @@ class Answers(Protocol):
 
     def why(self, variant: str, *, plan_id: str | None = None, query: str | None = None) -> Why:
         """Return why `variant` is or is not the answer to one stored plan or query. Raises NotFound, InvalidQuery."""
+        ...
+
+
+class Deploying(Protocol):
+    """Locks, and what serves them."""
+
+    def lock(self, plan_id: str, *, runtime: str | None = None) -> Lock:
+        """Return the lock of what a stored plan chose, for `runtime` or the one that suits. Raises NotFound, InvalidInput."""
+        ...
+
+    def check(self, lock: Lock) -> LockCheck:
+        """Return how a lock stands against what the registry holds now. Raises NotFound for an unknown device or model."""
+        ...
+
+    def deploy(self, request: DeployRequest) -> Deployment:
+        """Return commands or manifests that serve a stored plan's answer, or a lock. Raises NotFound, InvalidInput."""
         ...
 
 
@@ -302,7 +321,7 @@ class Working(Protocol):
         ...
 
 
-class Service(Answers, Browsing, Recording, Bytes, Working, Protocol):
+class Service(Answers, Deploying, Browsing, Recording, Bytes, Working, Protocol):
     """Everything the system can be asked to do."""
 
     def close(self) -> None:
