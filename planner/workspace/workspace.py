@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from planner.workspace.answers import Answers
 from planner.workspace.browsing import Browsing
+from planner.workspace.deploying import Deploying
 from planner.workspace.recording import Recording
 from planner.workspace.working import Working
 
 
-class Workspace(Answers, Browsing, Recording, Working):
+class Workspace(Deploying, Browsing, Recording, Working):
     """Implements `planner.wire.service.Service` over a registry and a store on this machine.
 
     `Workspace(settings)` opens them: migrations are applied and the built-in catalogue is brought up to date. Thread-safe.
