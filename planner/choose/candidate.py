@@ -220,18 +220,21 @@ def detail_of(assessment: Assessment, judgement: Judgement, position: int) -> st
             return None if assessment.index.fetchable[row] else "weights alone: the files are not held here"
         case RuntimeFilter() | FormatFilter() | SchemeFilter() | LicenseFilter():
             return category_reason(assessment.index, constraint, row, said)
-        case None if judgement.key == CONTEXT:
-            longest = float(assessment.columns.max_context[position])
-            return (
-                "the longest context is not known" if np.isinf(longest) else f"at most {longest:,.0f} tokens"
-            )
-        case None if judgement.key == SUPPORT:
-            return support_of(assessment.index, assessment.setting, row).detail
-        case None if judgement.key == RATE:
-            return _rate_detail(assessment, judgement, position)
         case None:
-            capacity = assessment.setting.capacity
-            return f"of {format_bytes(capacity.value)} usable" if capacity else None
+            return _placed_detail(assessment, judgement, position)
+
+
+def _placed_detail(assessment: Assessment, judgement: Judgement, position: int) -> str | None:
+    """Return the same of what no constraint asks for: context, memory, the format on the device, the request rate."""
+    if judgement.key == CONTEXT:
+        longest = float(assessment.columns.max_context[position])
+        return "the longest context is not known" if np.isinf(longest) else f"at most {longest:,.0f} tokens"
+    if judgement.key == SUPPORT:
+        return support_of(assessment.index, assessment.setting, int(assessment.rows[position])).detail
+    if judgement.key == RATE:
+        return _rate_detail(assessment, judgement, position)
+    capacity = assessment.setting.capacity
+    return f"of {format_bytes(capacity.value)} usable" if capacity else None
 
 
 def _rate_detail(assessment: Assessment, judgement: Judgement, position: int) -> str:

@@ -1,5 +1,7 @@
-"""What a placement carries: the ways to place a variant on the hardware, the longest context and the most sequences that
-fit each, and the replicas a request rate needs."""
+"""What a placement carries: the longest context and the most sequences that fit, and the replicas a request rate needs.
+
+Every valid way to place the chosen variant is shown with both, so that parallelism is an answer as well as a question.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,8 @@ def _limits(assessment: Assessment, position: int) -> tuple[int | None, int | No
     modelled, seen = assessment.terms.total, assessment.total
     # A recorded peak moves the whole curve by what the model missed at the workload asked for.
     missed = [
-        float(getattr(seen, end)[position] - getattr(modelled, end)[position]) for end in ("value", "lo", "hi")
+        float(getattr(seen, end)[position] - getattr(modelled, end)[position])
+        for end in ("value", "lo", "hi")
     ]
 
     def fits(demand: Demand) -> Booleans:
@@ -85,7 +88,11 @@ def _placement(assessment: Assessment, position: int, *, chosen: bool) -> Placem
         chance = probability(float(fit_score(own, capacity)[0]))
     context, concurrency = _limits(assessment, position)
     recorded = assessment.peaks is not None and assessment.peaks.profile[position] >= 0
-    basis = tuple(Basis)[int(assessment.peaks.rank[position])] if recorded and assessment.peaks else Basis.MODELLED
+    basis = (
+        tuple(Basis)[int(assessment.peaks.rank[position])]
+        if recorded and assessment.peaks
+        else Basis.MODELLED
+    )
     return Placement(
         tensor_parallel=int(split.tensor[position]),
         pipeline_parallel=int(split.pipeline[position]),
@@ -137,7 +144,9 @@ def serving_at(assessment: Assessment, position: int) -> Serving | None:
     if service.interval is not None:
         ends = [mean_wait(rate, end, servers) for end in (service.interval.lo, service.interval.hi)]
         if np.isfinite(ends).all():
-            interval = Interval(lo=min(ends[0], wait), hi=max(ends[1], wait), confidence=service.interval.confidence)
+            interval = Interval(
+                lo=min(ends[0], wait), hi=max(ends[1], wait), confidence=service.interval.confidence
+            )
     return Serving(
         requests_per_second=rate,
         replicas=count,

@@ -36,7 +36,9 @@ from planner.estimate.columns import Booleans, Integers
 
 MAX_DEVICES: Final = 64
 NEAREST_TRIED: Final = 5
-_ON_HARDWARE: Final = frozenset({MEMORY, "ttft", "tpot", "itl", "e2e", "throughput", "cost", "cost-per-hour", RATE})
+_ON_HARDWARE: Final = frozenset(
+    {MEMORY, "ttft", "tpot", "itl", "e2e", "throughput", "cost", "cost-per-hour", RATE}
+)
 _ON_WORKLOAD: Final = _ON_HARDWARE | {CONTEXT}
 
 

@@ -37,6 +37,8 @@ def complete(scenario: Scenario, presets: Mapping[str, Preset]) -> Scenario:
     }
     if scenario.price is not None:
         origins["price"] = Origin.ASKED
+    if scenario.rate is not None:
+        origins["rate"] = Origin.ASKED
     workload, objective, constraints = scenario.workload, scenario.objective, scenario.constraints
     unstated = workload == Workload()
     for part in Workload.__struct_fields__:

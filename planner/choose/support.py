@@ -26,9 +26,7 @@ def _verdict(index: Index, setting: Setting, scheme: int) -> SupportVerdict:
     capability = capability_of(device.compute_capability) if device else None
     asked = next((c for c in setting.scenario.constraints if isinstance(c, RuntimeFilter)), None)
     version = asked.version if asked else None
-    return supported(
-        index.schemes[scheme], capability=capability, runtime=setting.engine, version=version
-    )
+    return supported(index.schemes[scheme], capability=capability, runtime=setting.engine, version=version)
 
 
 def asked_of(setting: Setting) -> str:

@@ -195,7 +195,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise InvalidInput("risk", f"{self.risk} is out of range", allowed="more than 0, less than 0.5")
         if self.rate is not None and not 0 < self.rate <= MAX_RATE:
             raise InvalidInput(
-                "rate", f"{self.rate} is out of range", allowed=f"more than 0, at most {MAX_RATE:g} requests/s"
+                "rate",
+                f"{self.rate} is out of range",
+                allowed=f"more than 0, at most {MAX_RATE:g} requests/s",
             )
         keys = [constraint.key for constraint in self.constraints]
         for key in keys:

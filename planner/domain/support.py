@@ -113,7 +113,9 @@ def supported(
     support = SUPPORT[kernel]
     first = support.since.get(runtime or "")
     if version is not None and first is not None and _numbers(version) < _numbers(first):
-        return SupportVerdict(runs=False, detail=f"{kernel.value} needs {runtime} {first}, {version} is asked for")
+        return SupportVerdict(
+            runs=False, detail=f"{kernel.value} needs {runtime} {first}, {version} is asked for"
+        )
     if capability is None or capability >= support.native:
         return SupportVerdict(runs=True)
     needs = f"{kernel.value} needs compute capability {_dotted(support.native)}"

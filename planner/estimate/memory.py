@@ -336,7 +336,9 @@ def describe_memory(
         term = Term(np.array([total.value]), np.array([lo]), np.array([hi]))
         chance = probability(float(fit_score(term, capacity)[0]))
     return MemoryEstimate(
-        **parts, total=total, capacity=capacity,
+        **parts,
+        total=total,
+        capacity=capacity,
         fit_probability=chance,
         devices=degree * stages,
         tensor_parallel=degree,

@@ -129,6 +129,29 @@ class CountStated(Clause):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodesStated(Clause):
+    """How many machines the devices are in; `spread` says that the devices counted are those of all of them."""
+
+    count: Quantity
+    spread: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceNamed(Clause):
+    """A Multi-Instance GPU slice, with how many of them where that is said."""
+
+    name: str
+    count: Quantity | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRateStated(Clause):
+    """Requests per second that arrive."""
+
+    amount: Quantity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskStated(Clause):
     """Size of the files."""
 
@@ -248,6 +271,7 @@ class RuntimeNamed(Clause):
     """The runtime to run under."""
 
     name: str
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

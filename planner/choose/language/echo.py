@@ -47,6 +47,8 @@ def echo(scenario: Scenario, vocabulary: Vocabulary) -> str:
     parts.append(
         f"{workload.input_tokens} in, {workload.output_tokens} out, concurrency {workload.concurrency}"
     )
+    if scenario.rate is not None:
+        parts.append(f"{_number(scenario.rate)} requests per second")
     parts += [_constraint(constraint, vocabulary) for constraint in scenario.constraints]
     parts += _unlimited(scenario, () if preset is None else preset.constraints)
     parts.append(scenario.objective.value.replace("-", " "))
@@ -91,7 +93,12 @@ def _memory(size: int) -> str:
 def _hardware(hardware: Hardware | None) -> str:
     if hardware is None:
         return "any hardware"
-    times = f"{hardware.count} x " if hardware.count > 1 else ""
+    each = hardware.count // hardware.nodes
+    times = f"{each} x " if each > 1 else ""
+    if hardware.nodes > 1:
+        times = f"{hardware.nodes} nodes of {times}"
+    if hardware.partition is not None:
+        return f"{times}{hardware.partition} of {hardware.device_id}"
     memory = None if hardware.memory_bytes is None else _memory(hardware.memory_bytes)
     if hardware.device_id is not None:
         return f"{times}{hardware.device_id}" + (f" limited to {memory}" if memory else "")
@@ -166,7 +173,8 @@ def _constraint(constraint: Constraint, vocabulary: Vocabulary) -> str:
         case SchemeFilter():
             return _schemes(constraint)
         case RuntimeFilter():
-            return _choice("runtime", constraint.name, KNOWN_RUNTIMES)
+            named = _choice("runtime", constraint.name, KNOWN_RUNTIMES)
+            return f"{named} version {constraint.version}" if constraint.version else named
         case FormatFilter():
             return _choice("format", constraint.name, ("gguf", "safetensors"))
         case LicenseFilter():

@@ -16,6 +16,7 @@ from planner.choose.language.clauses import (
     ObjectiveNamed,
     PresetNamed,
     Refused,
+    RequestRateStated,
     RiskStated,
     Separator,
     WorkloadPart,
@@ -70,6 +71,7 @@ def interpret(source: Source, clauses: Sequence[Clause], vocabulary: Vocabulary)
         constraints=constraints,
         objective=objective or default_objective(hardware, constraints),
         risk=risk,
+        rate=_rate(source, clauses, origins),
         preset=None if preset is None else preset.id,
         origins=origins,
     )
@@ -257,3 +259,21 @@ def _risk(source: Source, clauses: Sequence[Clause], origins: dict[str, Origin])
     with pointing_at(source, amount):
         Scenario(risk=risk)
     return risk
+
+
+def _rate(source: Source, clauses: Sequence[Clause], origins: dict[str, Origin]) -> float | None:
+    stated = _of(clauses, RequestRateStated)
+    for other in stated[1:]:
+        if other.amount.number != stated[0].amount.number:
+            raise contradiction(source, "request rate", stated[0], other)
+    if not stated:
+        return None
+    amount = stated[0].amount
+    refuse_bound(
+        source, amount, Direction.DOWN, "a request rate is what has to be served", "20 requests per second"
+    )
+    origins["rate"] = Origin.ASKED
+    rate = float(amount.number)
+    with pointing_at(source, amount):
+        Scenario(rate=rate)
+    return rate

@@ -53,7 +53,7 @@ def read_limits(source: Source, clauses: Sequence[Clause]) -> Limits:
             case DiskStated():
                 limits.add(clause, _disk(source, clause))
             case RuntimeNamed():
-                limits.add(clause, RuntimeFilter(name=clause.name))
+                limits.add(clause, RuntimeFilter(name=clause.name, version=clause.version))
             case FormatNamed():
                 limits.add(clause, FormatFilter(name=clause.name))
             case LicenseNamed():

@@ -19,9 +19,11 @@ from planner.choose.language.clauses import (
     MemoryStated,
     MemoryWord,
     ModelNamed,
+    NodesStated,
     ProcessorNamed,
     Quantity,
     SizeNamed,
+    SliceNamed,
 )
 from planner.choose.language.text import Source
 from planner.choose.language.vocabulary import NameKind, Vocabulary
@@ -29,6 +31,7 @@ from planner.domain.constraint import Direction
 from planner.domain.device import Device, DeviceKind
 from planner.domain.model import Model
 from planner.domain.naming import fold, is_within_family
+from planner.domain.partition import partition_of
 from planner.domain.scenario import Hardware, ModelSelector, SelectorKind
 from planner.domain.units import parse_bytes
 from planner.errors import InvalidQuery
@@ -185,11 +188,14 @@ def select_hardware(source: Source, clauses: Sequence[Clause], vocabulary: Vocab
     """Return the hardware meant, None when the query does not say. Raises InvalidQuery on a contradiction."""
     devices, memories = _of(clauses, DeviceNamed), _memories(source, clauses)
     processors, anything = _of(clauses, ProcessorNamed), _of(clauses, AnyHardware)
+    nodes, slices = _of(clauses, NodesStated), _of(clauses, SliceNamed)
     counts = _counts(clauses)
     said: list[Clause] = [
         *devices,
         *(memory.stated for memory in memories),
         *processors,
+        *nodes,
+        *slices,
         *_of(clauses, CountStated),
     ]
     said.sort(key=lambda clause: clause.start)
@@ -209,12 +215,45 @@ def select_hardware(source: Source, clauses: Sequence[Clause], vocabulary: Vocab
     if device is not None and memories:
         device = _with_memory(source, device, memories, vocabulary)
     kind = _kind(source, devices[0] if devices else None, device, processors, memories)
-    return Hardware(
-        device_id=device.id if device is not None else devices[0].device_id if devices else None,
-        count=_count(source, counts),
-        memory_bytes=_memory_bytes(memories, device),
-        kind=kind,
-    )
+    device_id = device.id if device is not None else devices[0].device_id if devices else None
+    with pointing_at(source, (slices or nodes or said)[0]):
+        count, machines = _on_nodes(source, _count(source, counts), nodes)
+        return Hardware(
+            device_id=device_id,
+            count=count,
+            memory_bytes=_memory_bytes(memories, device),
+            kind=kind,
+            nodes=machines,
+            partition=_partition(source, slices, device_id),
+        )
+
+
+def _on_nodes(source: Source, count: int, nodes: Sequence[NodesStated]) -> tuple[int, int]:
+    """Return how many devices there are in all, and in how many machines: the count is that of one, unless spread."""
+    if not nodes:
+        return count, 1
+    for other in nodes[1:]:
+        if other.count.number != nodes[0].count.number:
+            raise contradiction(source, "number of nodes", nodes[0], other)
+    machines = whole(source, nodes[0].count, "hardware.nodes", top=1024)
+    return (count if any(node.spread for node in nodes) else count * machines), machines
+
+
+def _partition(source: Source, slices: Sequence[SliceNamed], device_id: str | None) -> str | None:
+    """Return the slice of the device. Raises InvalidQuery without a device, and for a slice it does not have."""
+    if not slices:
+        return None
+    for other in slices[1:]:
+        if other.name != slices[0].name:
+            raise contradiction(source, "slice", slices[0], other)
+    if device_id is None:
+        raise source.error(
+            "a slice is one of a named device",
+            slices[0].start,
+            slices[0].end,
+            expected=(f"`{slices[0].name} of an a100-80gb-sxm`",),
+        )
+    return partition_of(device_id, slices[0].name).name
 
 
 def _memories(source: Source, clauses: Sequence[Clause]) -> list[_Memory]:
@@ -269,7 +308,7 @@ def _counts(clauses: Sequence[Clause]) -> list[Quantity]:
     return [
         clause.count
         for clause in clauses
-        if isinstance(clause, DeviceNamed | MemoryStated | ProcessorNamed | CountStated)
+        if isinstance(clause, DeviceNamed | MemoryStated | ProcessorNamed | CountStated | SliceNamed)
         and clause.count is not None
     ]
 

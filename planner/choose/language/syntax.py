@@ -31,6 +31,7 @@ from planner.choose.language.clauses import (
     MemoryStated,
     MemoryWord,
     ModelNamed,
+    NodesStated,
     ObjectiveNamed,
     PresetNamed,
     ProcessorNamed,
@@ -38,12 +39,14 @@ from planner.choose.language.clauses import (
     Quantity,
     RecoveryStated,
     Refused,
+    RequestRateStated,
     RiskStated,
     RuntimeNamed,
     SchemesNamed,
     SchemeWord,
     Separator,
     SizeNamed,
+    SliceNamed,
     Span,
     TaskNamed,
     ThroughputStated,
@@ -241,6 +244,17 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
         number = Decimal(digits or max(spelled))
         return CountStated(count=Quantity(number=number, at=_span((token,))), at=_span((token,)))
 
+    def nodes(self, parts: Parts) -> Clause:
+        (count,) = _quantities(parts)
+        return NodesStated(count=count, spread="ACROSS" in _tokens(parts), at=_span(parts))
+
+    def slice(self, parts: Parts) -> Clause:
+        name = _text(_tokens(parts)["SLICE"]).removeprefix("mig").lstrip(" -").removesuffix("+me")
+        return SliceNamed(name=name, count=next(iter(_quantities(parts)), None), at=_span(parts))
+
+    def request_rate(self, parts: Parts) -> Clause:
+        return RequestRateStated(amount=_amount(parts), at=_span(parts))
+
     def disk(self, parts: Parts) -> Clause:
         return DiskStated(size=_amount(parts), at=_span(parts))
 
@@ -349,7 +363,9 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
         tokens = _tokens(parts)
         named = tokens.get("RUNTIME")
         name = _unquoted(tokens["QUOTED"]) if named is None else canonical(_text(named).replace(" ", ""))
-        return RuntimeNamed(name=name, at=_span(parts))
+        version = tokens.get("VERSION")
+        number = None if version is None else words.version(_text(version))
+        return RuntimeNamed(name=name, version=number, at=_span(parts))
 
     def format(self, parts: Parts) -> Clause:
         tokens = _tokens(parts)

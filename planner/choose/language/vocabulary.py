@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from planner.choose.language.words import COUNTS
 from planner.domain.device import Device
 from planner.domain.model import Model
 from planner.domain.naming import RUN, fold, name_runs
@@ -219,11 +220,14 @@ def _names(
 
 
 def _shortened(name: str, vendor: str) -> Iterator[str]:
-    """Yield the lower-case `name` without what stands in its bracket, and without the vendor's first word."""
+    """Yield the lower-case `name` without what stands in its bracket, and without the vendor's first word.
+
+    A number is no name: "AmpereOne" is not called "one".
+    """
     before_bracket = name.partition("(")[0].strip()
     for base in dict.fromkeys((name, before_bracket)):
         short = base.removeprefix(f"{vendor.partition(' ')[0].lower()} ")
-        yield from (text for text in (base, short) if text and text != name)
+        yield from (text for text in (base, short) if text and text != name and text not in COUNTS)
 
 
 def _family_names(families: Iterable[str]) -> Iterator[Name]:

@@ -84,7 +84,6 @@ _SCHEME_SYNONYMS: Final[Mapping[str, str]] = {
 
 REFUSALS: Final[Mapping[str, tuple[str, str | None]]] = {
     "lossless": ("how much loss is meant by it is not defined", "loss ≤ 0.1%"),
-    "rate": ("requests per second are not a bound of a scenario; state users and tokens per second", "16 users, ≥ 100 tok/s"),
     "cost": ("prices are not known; the cheapest variant is the one that needs least device memory", "cheapest"),
     "power": ("power is not a bound of a scenario", "jetson orin nano"),
     "exclusion": ("only schemes and formats can be excluded; models, devices, runtimes and licenses are chosen", "not int4"),
@@ -172,10 +171,13 @@ def license_name(text: str) -> str:
     return text
 
 
+def version(text: str) -> str:
+    """Return the numbers of a version: "0.10.1" for "v0.10.1" and "version 0.10.1"."""
+    return re.sub(r"^(?:version |版本 ?|v)", "", text)
+
+
 def refusal(text: str) -> str:
     """Return the key of REFUSALS for a word that cannot be answered."""
-    if text in {"qps", "rps", "req/s", "requests/s", "requests per second"}:
-        return "rate"
     if text in {"w", "watt", "watts"}:
         return "power"
     if re.search(r"kv[ -]?cache|kv ?缓存", text):
@@ -189,10 +191,10 @@ def refusal(text: str) -> str:
 
 CLAUSES: Final = (
     "a model or size (`qwen2.5 7b`, `13B`)",
-    "hardware (`24GB`, `2x4090`, `cpu with 32GB RAM`)",
+    "hardware (`24GB`, `2x4090`, `2 nodes of 8xH100`, `1g.10gb of an a100-80gb-sxm`, `cpu with 32GB RAM`)",
     "a loss limit (`≤1% loss`)",
     "a latency or throughput bound (`TTFT < 500ms`, `≥ 100 tok/s`)",
-    "a workload (`32k context`, `16 users`)",
+    "a workload (`32k context`, `16 users`, `20 requests per second`)",
     "a scheme, runtime, format or license (`int4`, `vllm`, `gguf`, `apache`)",
     "an objective (`fastest`)",
     "a preset",
@@ -211,5 +213,7 @@ TERMINALS: Final[Mapping[str, str]] = {
     "GPU": "`gpu`", "CPU": "`cpu`", "BOARD": "`board`", "VRAM": "`VRAM`", "RAM": "`RAM`", "DISK": "`on disk`", "INPUT": "`input`", "IN": "`in`", "OUTPUT": "`out`",
     "CONTEXT": "`context`", "USERS": "`users`", "CONCURRENCY": "`concurrency`", "THROUGHPUT": "`throughput`", "QUOTED": 'a name in `"`', "OR": "`or`",
     "SCHEME_KEY": "`scheme`", "RUNTIME_KEY": "`runtime`", "FORMAT_KEY": "`format`", "LICENSE_KEY": "`license`", "PLUS": "`+`", "EXCLUDED": "`excluded scheme`",
+    "NODES": "`nodes`", "ACROSS": "`across` and a number of nodes", "SLICE": "a slice such as `1g.10gb`", "REQUESTS_PER_SECOND": "`requests per second`",
+    "VERSION": "a version such as `v0.10.1`",
 }  # fmt: skip
 """Terminal of the grammar → how an error names it when it was expected."""
