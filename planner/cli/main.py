@@ -15,6 +15,9 @@ _HELP: Final = {
     "up": "Start registry, API and dashboard on loopback",
     "recommend": 'Ask in words: "13B on 24GB, ≤1% loss"',
     "why": "Explain how one variant fares in a question",
+    "why-not": "Say what keeps a variant from being the answer, and what would help",
+    "compare": "Put variants, or the answers of plans, side by side",
+    "sweep": "Answer a question while one of its bounds moves over a range",
     "fleet": "Assign a pool of devices to several models and workloads",
     "training": "Say whether a model can be trained on some hardware, and how",
     "lock": "Pin a plan's answer to a lock file for git and CI",
@@ -33,7 +36,9 @@ _HELP: Final = {
     "downloads": "List what Hugging Face clients were served: to whom, when and why",
     "demo": "Build, measure and choose variants of the reference model",
 }
-VERBS: Final = {name: Verb(f"planner.cli.verbs.{name}:command", text) for name, text in _HELP.items()}
+VERBS: Final = {
+    name: Verb(f"planner.cli.verbs.{name.replace('-', '_')}:command", text) for name, text in _HELP.items()
+}
 ABOUT: Final = (
     "Variant Planner: which build of a language model to run on the hardware you have, and on what evidence."
 )

@@ -14,6 +14,7 @@ import msgspec
 import planner
 from planner.client import answering, calls, transfer
 from planner.client.calls import Call
+from planner.client.explaining import Explaining
 from planner.client.registering import register_folder
 from planner.deploy.checking import LockCheck
 from planner.deploy.deployment import Deployment
@@ -50,7 +51,7 @@ from planner.wire.rows import AliasHistory, DownloadRow, PlanRow
 T = TypeVar("T")
 
 
-class Client:
+class Client(Explaining):
     """A server's use cases. Thread-safe. Calls that can be repeated harmlessly are retried when the server is away.
 
     Errors are those of `planner.errors` that the server raised; one that cannot be reached is Unavailable.

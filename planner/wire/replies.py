@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from planner.domain.explanation import Finding, Needed, Outranked
 from planner.domain.outcome import Candidate, Elimination, Plan
 from planner.domain.scenario import Effective, Scenario
 from planner.domain.variant import Variant
@@ -47,6 +48,12 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     chosen: bool
     candidate: Candidate | None
     elimination: Elimination | None
+    findings: tuple[Finding, ...] = ()
+    """Every constraint as asked and as in effect, with figure, evidence and verdict."""
+    outranked: Outranked | None = None
+    """Which variant is ranked before this one, where it satisfies everything and is not chosen."""
+    needed: tuple[Needed, ...] = ()
+    """The least change of each constraint it fails that would let it pass."""
 
 
 class Registration(msgspec.Struct, frozen=True, kw_only=True):

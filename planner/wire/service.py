@@ -27,6 +27,7 @@ from planner.domain.outcome import Plan
 from planner.domain.profile import Profile
 from planner.domain.scenario import Preset, Scenario
 from planner.domain.variant import Provenance, Variant
+from planner.wire.explaining import Explaining
 from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.replies import (
     BatchAnswer,
@@ -321,7 +322,7 @@ class Working(Protocol):
         ...
 
 
-class Service(Answers, Deploying, Browsing, Recording, Bytes, Working, Protocol):
+class Service(Answers, Explaining, Deploying, Browsing, Recording, Bytes, Working, Protocol):
     """Everything the system can be asked to do."""
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 import planner
+from planner.choose.explanation import explain
 from planner.choose.fleet import place
 from planner.choose.index import Index
 from planner.choose.language.echo import echo
@@ -16,7 +17,7 @@ from planner.choose.planner import make_plan, why
 from planner.choose.structured import complete
 from planner.domain.fleet import Demand, Fleet, FleetAnswer
 from planner.domain.listing import Page
-from planner.domain.outcome import Candidate, Elimination, Outcome, Plan, Recommended
+from planner.domain.outcome import Outcome, Plan, Recommended
 from planner.domain.scenario import Scenario
 from planner.errors import InvalidInput, PlannerError
 from planner.registry import plans, variants
@@ -140,13 +141,17 @@ class Answers(Opened):
             scenario, now = self.scenario_of(query or "", index), self.now()
         with self.registry.read() as tx:
             variant_id = variants.get(tx, variant).id
-        return _why(variant_id, *why(scenario, index, variant_id, now=now))
-
-
-def _why(variant_id: str, candidate: Candidate | None, elimination: Elimination | None) -> Why:
-    return Why(
-        variant_id=variant_id, chosen=elimination is None, candidate=candidate, elimination=elimination
-    )
+        candidate, elimination = why(scenario, index, variant_id, now=now)
+        explained = explain(scenario, index, variant_id, now=now)
+        return Why(
+            variant_id=variant_id,
+            chosen=elimination is None,
+            candidate=candidate,
+            elimination=elimination,
+            findings=explained.findings,
+            outranked=explained.outranked,
+            needed=explained.needed,
+        )
 
 
 def _row(plan: Plan) -> PlanRow:

@@ -1,0 +1,123 @@
+"""Repositories: what is held, arranged as the Hugging Face protocol sees it. Built once per revision of the registry. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Final
+
+import msgspec
+
+from planner.api.hub_errors import no_repository
+from planner.api.hub_names import (
+    GGUF_SUFFIX,
+    MODELS,
+    PLANS,
+    commit_of,
+    model_repositories,
+    slug,
+    variant_repository,
+)
+from planner.domain.model import Model
+from planner.domain.variant import FileFormat, Variant
+from planner.wire.serving import Holdings
+
+LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Kind(Enum):
+    """What a repository is a view of."""
+
+    VARIANT = "variant"
+    MODEL = "model"
+    GGUF = "gguf"
+    PLAN = "plan"
+
+
+class Repository(msgspec.Struct, frozen=True, kw_only=True):
+    """A repository: the variants that are its commits, newest first."""
+
+    id: str
+    kind: Kind
+    model: Model | None
+    variants: tuple[Variant, ...]
+    commits: Mapping[str, Variant]
+    """Variants by commit."""
+
+    @property
+    def name(self) -> str:
+        """The part after the slash."""
+        return self.id.rpartition("/")[2]
+
+
+def created(variant: Variant) -> datetime:
+    """Return when a variant was registered."""
+    return variant.created_at or LONG_AGO
+
+
+class Repositories:
+    """Every repository by id, in any letter case."""
+
+    def __init__(self, holdings: Holdings) -> None:
+        self.revision = holdings.revision
+        self._newest = _newest_first(holdings.variants)
+        self._commits = {commit_of(variant.id): variant for variant in self._newest}
+        self._by_id: dict[str, Repository] = {}
+        by_model: dict[str, list[Variant]] = {}
+        by_name: dict[str, list[Variant]] = {}
+        for variant in self._newest:
+            by_model.setdefault(variant.model_id, []).append(variant)
+            by_name.setdefault(variant_repository(variant), []).append(variant)
+        for id_, variants in by_name.items():
+            self._add(id_, Kind.VARIANT, holdings.models[variants[0].model_id], variants)
+        for model_id, variants in by_model.items():
+            model = holdings.models[model_id]
+            ggufs = [variant for variant in variants if variant.file_format is FileFormat.GGUF]
+            for id_ in model_repositories(model):
+                self._add(id_, Kind.MODEL, model, variants)
+                if ggufs:
+                    self._add(id_ + GGUF_SUFFIX, Kind.GGUF, model, ggufs)
+
+    def all(self) -> Iterable[Repository]:
+        """Return every repository but those of plans, by id."""
+        return [self._by_id[id_] for id_ in sorted(self._by_id)]
+
+    def get(self, id_: str) -> Repository:
+        """Return a repository. Raises Refusal."""
+        found = self._by_id.get(id_.casefold())
+        if found is not None:
+            return found
+        organization, slash, name = id_.partition("/")
+        if not slash:
+            raise no_repository(id_, "; ids here have two parts, MODEL/VARIANT")
+        if organization == PLANS and name:
+            return Repository(
+                id=id_, kind=Kind.PLAN, model=None, variants=self._newest, commits=self._commits
+            )
+        others = [other.id for other in self._of(organization, name)][:5]
+        raise no_repository(id_, f"; there are {', '.join(others)}" if others else "")
+
+    def _of(self, organization: str, name: str) -> list[Repository]:
+        wanted = slug(name if organization == MODELS else organization).casefold()
+        return [
+            repository
+            for repository in self.all()
+            if repository.model is not None
+            and wanted in {slug(repository.model.id).casefold(), *repository.model.names()}
+        ]
+
+    def _add(self, id_: str, kind: Kind, model: Model, variants: Iterable[Variant]) -> None:
+        held = tuple(variants)
+        repository = Repository(
+            id=id_,
+            kind=kind,
+            model=model,
+            variants=held,
+            commits={commit_of(variant.id): variant for variant in held},
+        )
+        self._by_id.setdefault(id_.casefold(), repository)
+
+
+def _newest_first(variants: Iterable[Variant]) -> tuple[Variant, ...]:
+    return tuple(sorted(variants, key=lambda variant: (created(variant), variant.id), reverse=True))

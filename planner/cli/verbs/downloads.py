@@ -1,0 +1,48 @@
+"""`planner downloads`: what stock clients were served, to whom, when and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import rich_click as click
+from rich.table import Table
+from rich.text import Text
+
+from planner.cli.render.tables import listing, print_page
+from planner.cli.session import Session, console, page_options, session_options
+from planner.wire.rows import DownloadRow
+
+
+def downloads_table(rows: Iterable[DownloadRow]) -> Table:
+    """Return loads with what was asked for, what was served, and to whom."""
+    table = listing(("started", "repository", "revision", "variant", "plan", "client", "user agent"))
+    for row in rows:
+        table.add_row(
+            f"{row.started_at:%Y-%m-%d %H:%M:%S} UTC",
+            row.repository,
+            Text(row.revision),
+            row.variant_id.removeprefix("sha256:")[:12],
+            row.plan_id or "",
+            row.client,
+            Text(row.user_agent.partition(";")[0]),
+        )
+    return table
+
+
+@click.command("downloads")
+@click.option("--variant", metavar="NAME", help="Only of this variant.")
+@page_options
+@session_options
+def command(*, session: Session, variant: str | None, limit: int, cursor: str | None) -> None:
+    """List loads by Hugging Face clients, newest first: what was asked for, which variant was served, to whom, and the plan that chose it."""
+    with session.service() as service:
+        page = service.downloads(variant=variant, limit=limit, cursor=cursor)
+    if session.json:
+        session.print_json(page)
+    else:
+        print_page(
+            console(),
+            downloads_table(page.items),
+            next_cursor=page.next_cursor,
+            empty="nothing was downloaded through the Hugging Face endpoint yet",
+        )

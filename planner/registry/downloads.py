@@ -1,0 +1,121 @@
+"""Downloads: an append-only log of loads, which also remembers what a load that is under way was promised."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Row, func, insert, select, update
+
+from planner.domain.listing import Page
+from planner.registry.checks import DEFAULT_LIMIT, check_id, check_name, check_time
+from planner.registry.pages import Keyset, fetch
+from planner.registry.tables import Downloads
+from planner.registry.transaction import Transaction, WriteTransaction
+from planner.wire.rows import DownloadRow
+
+MAX_AGENT: Final = 500
+MAX_REVISION: Final = 2_100
+"""A question of 2,000 characters and its prefix."""
+
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_COLUMNS: Final = (
+    Downloads.id,
+    Downloads.repository,
+    Downloads.revision,
+    Downloads.variant_id,
+    Downloads.plan_id,
+    Downloads.client,
+    Downloads.user_agent,
+    Downloads.started_at,
+    Downloads.last_at,
+)
+
+
+def agent_text(user_agent: str) -> str:
+    """Return a user agent as it is kept: printable and at most 500 characters."""
+    return _UNPRINTABLE.sub(" ", user_agent)[:MAX_AGENT]
+
+
+def record(tx: WriteTransaction, row: DownloadRow) -> None:
+    """Add a load. Raises InvalidInput."""
+    check_id("download.id", row.id)
+    check_name("repository", row.repository)
+    check_name("revision", row.revision, longest=MAX_REVISION)
+    check_id("variant_id", row.variant_id)
+    check_time("started_at", row.started_at)
+    tx.connection.execute(
+        insert(Downloads).values({name: getattr(row, name) for name in row.__struct_fields__})
+    )
+
+
+def touch(tx: WriteTransaction, id_: str, *, now: datetime) -> None:
+    """Note that the load goes on."""
+    tx.connection.execute(update(Downloads).where(Downloads.id == id_).values(last_at=now))
+
+
+def latest(
+    tx: Transaction,
+    *,
+    client: str,
+    user_agent: str,
+    repository: str,
+    since: datetime,
+    variant_id: str | None = None,
+    revision: str | None = None,
+) -> DownloadRow | None:
+    """Return the newest load by this client from this repository that was going on after `since`.
+
+    With `variant_id` one of that variant, with `revision` one that a plan decided for that revision.
+    """
+    statement = select(*_COLUMNS).where(
+        Downloads.client == client,
+        Downloads.repository == repository,
+        Downloads.user_agent == user_agent,
+        Downloads.last_at >= since,
+    )
+    if variant_id is not None:
+        statement = statement.where(Downloads.variant_id == variant_id)
+    if revision is not None:
+        statement = statement.where(Downloads.revision == revision, Downloads.plan_id.is_not(None))
+    statement = statement.order_by(Downloads.started_at.desc(), Downloads.id.desc()).limit(1)
+    found = tx.connection.execute(statement).one_or_none()
+    return None if found is None else _row(found)
+
+
+def counts(tx: Transaction) -> dict[str, int]:
+    """Return how many loads each repository has had."""
+    statement = select(Downloads.repository, func.count()).group_by(Downloads.repository)
+    return dict(tx.connection.execute(statement).tuples().all())
+
+
+def page(
+    tx: Transaction, *, variant_id: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+) -> Page[DownloadRow]:
+    """Return loads, the newest first, those of one variant where it is given. Raises InvalidInput."""
+    statement = select(*_COLUMNS)
+    if variant_id is not None:
+        statement = statement.where(Downloads.variant_id == check_id("variant_id", variant_id))
+    keyset = Keyset(
+        Downloads.started_at,
+        Downloads.id,
+        type_=datetime,
+        scope=("downloads", variant_id),
+        descending=True,
+    )
+    return fetch(tx, statement, keyset, _row, limit=limit, cursor=cursor)
+
+
+def _row(row: Row[str, str, str, str, str | None, str, str, datetime, datetime]) -> DownloadRow:
+    return DownloadRow(
+        id=row.id,
+        repository=row.repository,
+        revision=row.revision,
+        variant_id=row.variant_id,
+        plan_id=row.plan_id,
+        client=row.client,
+        user_agent=row.user_agent,
+        started_at=row.started_at,
+        last_at=row.last_at,
+    )

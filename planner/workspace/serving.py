@@ -1,0 +1,99 @@
+"""What is handed out to stock clients: the variants that are held, and the log of loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from planner.domain.listing import Page
+from planner.registry import downloads, variants
+from planner.wire.page import DEFAULT_LIMIT
+from planner.wire.rows import DownloadRow
+from planner.wire.serving import Holdings, Load
+from planner.workspace.identifiers import new_id
+from planner.workspace.opened import Opened
+
+PAUSE: Final = timedelta(minutes=10)
+"""A load that asks for nothing this long has ended: what follows is another one, planned anew."""
+LONGEST_PROMISE: Final = timedelta(hours=1)
+"""A plan's choice is not kept longer than this, so that a client that keeps asking follows the evidence."""
+NOTED: Final = timedelta(minutes=1)
+"""How old the stored time of a load that goes on may get before it is written again."""
+
+
+class Serving(Opened):
+    """Implements `planner.wire.serving.Serving`, and the listing of downloads of `planner.wire.service.Browsing`."""
+
+    _held: Holdings | None = None
+
+    def holdings(self) -> Holdings:
+        """Return what is held now; the same object as long as the registry has not changed."""
+        index = self.snapshots.current()
+        held = self._held
+        if held is None or held.revision != index.revision:
+            fetchable = tuple(variant for variant in index.records if variant.is_fetchable)
+            held = Holdings(models=index.models, variants=fetchable, revision=index.revision)
+            self._held = held
+        return held
+
+    def promised(self, load: Load) -> DownloadRow | None:
+        """Return what a plan decided for this load, while it goes on and at most for an hour."""
+        now = self.now()
+        with self.registry.read() as tx:
+            found = downloads.latest(
+                tx,
+                client=load.client,
+                user_agent=downloads.agent_text(load.user_agent),
+                repository=load.repository,
+                revision=load.revision,
+                since=now - PAUSE,
+            )
+        return found if found is not None and now - found.started_at <= LONGEST_PROMISE else None
+
+    def record_download(self, load: Load, *, variant_id: str, plan_id: str | None = None) -> DownloadRow:
+        """Log that a variant is handed out, or that a load goes on. Raises InvalidInput."""
+        now = self.now()
+        agent = downloads.agent_text(load.user_agent)
+        with self.registry.write() as tx:
+            going_on = downloads.latest(
+                tx,
+                client=load.client,
+                user_agent=agent,
+                repository=load.repository,
+                variant_id=variant_id,
+                since=now - PAUSE,
+            )
+            if going_on is not None and plan_id in {None, going_on.plan_id}:
+                if now - going_on.last_at >= NOTED:
+                    downloads.touch(tx, going_on.id, now=now)
+                    going_on = msgspec.structs.replace(going_on, last_at=now)
+                return going_on
+            row = DownloadRow(
+                id=new_id(),
+                repository=load.repository,
+                revision=load.revision,
+                variant_id=variant_id,
+                plan_id=plan_id,
+                client=load.client,
+                user_agent=agent,
+                started_at=now,
+                last_at=now,
+            )
+            downloads.record(tx, row)
+        return row
+
+    def download_counts(self) -> Mapping[str, int]:
+        """Return how many loads each repository has had."""
+        with self.registry.read() as tx:
+            return downloads.counts(tx)
+
+    def downloads(
+        self, *, variant: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[DownloadRow]:
+        """Return loads through the Hugging Face endpoint, newest first."""
+        with self.registry.read() as tx:
+            variant_id = None if variant is None else variants.get(tx, variant).id
+            return downloads.page(tx, variant_id=variant_id, limit=limit, cursor=cursor)
