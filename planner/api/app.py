@@ -20,10 +20,12 @@ from planner.api import (
     dashboard,
     deploy,
     devices,
+    downloads,
     evidence,
     explaining,
     fleet,
     health,
+    hub,
     jobs,
     models,
     plans,
@@ -90,6 +92,7 @@ def create_app(
         return threads
 
     built = dashboard.Dashboard(dashboard.find_folder())
+    view = hub.HubView()
     v1 = Router(
         "/api/v1",
         route_handlers=[
@@ -107,17 +110,19 @@ def create_app(
             jobs.router,
             workers.router,
             aliases.router,
+            downloads.router,
             health.router,
         ],
         guards=[check_query, check_lease],
     )
-    return Litestar(
-        route_handlers=[v1, MetricsController, dashboard.router],
+    app = Litestar(
+        route_handlers=[v1, hub.router, MetricsController, dashboard.router],
         lifespan=[lifespan],
         dependencies={
             "service": Provide(provide_service, sync_to_thread=False),
             "upload_threads": Provide(provide_upload_threads, sync_to_thread=False),
             "dashboard": Provide(lambda: built, sync_to_thread=False),
+            "hub_view": Provide(lambda: view, sync_to_thread=False),
             "max_artifact_bytes": Provide(lambda: max_artifact_bytes, sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
@@ -131,6 +136,8 @@ def create_app(
         logging_config=None,
         debug=False,
     )
+    app.asgi_handler = hub.read_addresses(app.asgi_handler)
+    return app
 
 
 def _open(settings: Settings) -> Service:

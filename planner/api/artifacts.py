@@ -98,8 +98,18 @@ def read_artifact(
 ) -> Response[Any]:
     """Stream a file or a part of it."""
     _check_digest(sha256)
+    return respond_with_file(service, request, sha256, headers={})
+
+
+def respond_with_file(
+    service: Service, request: Request[Any, Any, Any], sha256: str, *, headers: dict[str, str]
+) -> Response[Any]:
+    """Return the file, or what the request's conditions and range ask for of it, with `headers` besides its own.
+
+    Raises NotFound, PreconditionFailed.
+    """
     size = service.artifact_size(sha256)
-    headers, etag = _headers(sha256), f'"{sha256}"'
+    headers, etag = _headers(sha256) | headers, f'"{sha256}"'
     sent = request.headers
     if "if-match" in sent and not matches(sent["if-match"], etag):
         raise PreconditionFailed("the file is not the one in If-Match", field="If-Match", allowed=etag)

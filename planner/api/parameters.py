@@ -16,7 +16,7 @@ from planner.domain.listing import Page, VariantRow
 from planner.domain.model import Model
 from planner.domain.profile import Profile
 from planner.wire.page import MAX_LIMIT
-from planner.wire.rows import PlanRow
+from planner.wire.rows import DownloadRow, PlanRow
 from planner.wire.service import Service
 
 MAX_TEXT = 2000
@@ -68,11 +68,13 @@ JobPage = Annotated[Page[Job], BodyKwarg(schema_component_key="JobPage")]
 WorkerPage = Annotated[Page[WorkerRow], BodyKwarg(schema_component_key="WorkerPage")]
 PlanPage = Annotated[Page[PlanRow], BodyKwarg(schema_component_key="PlanPage")]
 AliasPage = Annotated[Page[Alias], BodyKwarg(schema_component_key="AliasPage")]
+DownloadPage = Annotated[Page[DownloadRow], BodyKwarg(schema_component_key="DownloadPage")]
 
 __all__ = [
     "AliasPage",
     "Cursor",
     "DevicePage",
+    "DownloadPage",
     "EvaluationPage",
     "JobPage",
     "Limit",

@@ -284,3 +284,28 @@ class AliasMoves(Base):
     previous_variant_id: Mapped[str | None]
     actor: Mapped[str]
     moved_at: Mapped[datetime]
+
+
+class Downloads(Base):
+    """Loads through the Hugging Face protocol: one row per client, repository and variant, not one per file.
+
+    The log refers to nothing: it outlives what it tells of.
+    """
+
+    __tablename__ = "downloads"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    started_at: Mapped[datetime]
+    last_at: Mapped[datetime]
+    client: Mapped[str]
+    user_agent: Mapped[str]
+    repository: Mapped[str] = mapped_column(index=True)
+    revision: Mapped[str]
+    variant_id: Mapped[str]
+    plan_id: Mapped[str | None]
+
+    __table_args__ = (
+        Index(None, "started_at", "id"),
+        Index(None, "variant_id", "started_at", "id"),
+        Index(None, "client", "repository", "last_at"),
+    )

@@ -28,3 +28,22 @@ class AliasHistory(msgspec.Struct, frozen=True, kw_only=True):
 
     alias: Alias
     moves: tuple[AliasMove, ...]
+
+
+class DownloadRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A load of a variant's files by one client: what was served to whom, when, and why."""
+
+    id: str
+    repository: str
+    """What was asked for: "llama-2-13b/int4-g128", "plans/chat"."""
+    revision: str
+    """As it was asked for: "main", an alias, a commit, or "plan:" and a question."""
+    variant_id: str
+    plan_id: str | None
+    """The plan that chose the variant; None where it was asked for by name."""
+    client: str
+    """Network address."""
+    user_agent: str
+    started_at: datetime
+    last_at: datetime
+    """Last request that was noted; requests within a minute of it are not."""

@@ -75,4 +75,4 @@ def main(repository, alias, question, file):
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*sys.argv[1:])))  # noqa: T201 - the parent reads it
+    print(json.dumps(main(*sys.argv[1:])))
