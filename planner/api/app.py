@@ -26,10 +26,12 @@ from planner.api import (
     fleet,
     health,
     hub,
+    hub_view,
     jobs,
     models,
     plans,
     recommend,
+    training,
     variants,
     workers,
 )
@@ -92,13 +94,14 @@ def create_app(
         return threads
 
     built = dashboard.Dashboard(dashboard.find_folder())
-    view = hub.HubView()
+    view = hub_view.HubView()
     v1 = Router(
         "/api/v1",
         route_handlers=[
             recommend.router,
             batch.router,
             fleet.router,
+            training.router,
             plans.router,
             explaining.router,
             deploy.router,

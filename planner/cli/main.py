@@ -29,6 +29,7 @@ _HELP: Final = {
     "presets": "List scenario presets",
     "show": "Show one model, variant, device, preset or plan in full",
     "claims": "Judge popular claims about quantization by the evidence held",
+    "validate": "Score the estimates of memory and speed on held-out evidence",
     "jobs": "List, queue, follow and cancel work for workers; list workers",
     "register": "Register a folder of files as a variant",
     "submit": "Register results that a worker made offline",

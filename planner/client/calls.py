@@ -28,6 +28,7 @@ from planner.domain.model import Model
 from planner.domain.outcome import Plan
 from planner.domain.profile import Profile
 from planner.domain.scenario import Preset, Scenario
+from planner.domain.training import TrainingAnswer, TrainingRequest
 from planner.domain.variant import Variant
 from planner.errors import InvalidInput
 from planner.wire.page import DEFAULT_LIMIT
@@ -139,6 +140,11 @@ def check(locked: Lock) -> Call[LockCheck]:
 def deploy(request: DeployRequest) -> Call[Deployment]:
     """Ask for what serves a plan's answer or a lock."""
     return _send("POST", "/deploy", Deployment, request, repeatable=True)
+
+
+def training(request: TrainingRequest) -> Call[TrainingAnswer]:
+    """Ask whether a training fits."""
+    return _send("POST", "/training", TrainingAnswer, request, repeatable=True)
 
 
 def understand(query: str) -> Call[Understanding]:

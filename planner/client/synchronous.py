@@ -31,6 +31,7 @@ from planner.domain.model import Model
 from planner.domain.outcome import Plan
 from planner.domain.profile import Profile
 from planner.domain.scenario import Preset, Scenario
+from planner.domain.training import TrainingAnswer, TrainingRequest
 from planner.domain.variant import Artifact, Provenance, Variant
 from planner.wire.lease import HEADER as LEASE_HEADER
 from planner.wire.lease import header_value
@@ -128,6 +129,10 @@ class Client(Explaining):
     def fleet(self, fleet: Fleet) -> FleetAnswer:
         """Return the best assignment of a pool's devices to demands, or why there is none."""
         return self.send(calls.fleet(fleet))
+
+    def training(self, request: TrainingRequest) -> TrainingAnswer:
+        """Return whether a training fits its hardware, and what it takes."""
+        return self.send(calls.training(request))
 
     def understand(self, query: str) -> Understanding:
         """Return how `query` is read."""

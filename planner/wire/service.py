@@ -26,6 +26,7 @@ from planner.domain.model import Model
 from planner.domain.outcome import Plan
 from planner.domain.profile import Profile
 from planner.domain.scenario import Preset, Scenario
+from planner.domain.training import TrainingAnswer, TrainingRequest
 from planner.domain.variant import Provenance, Variant
 from planner.wire.explaining import Explaining
 from planner.wire.page import DEFAULT_LIMIT
@@ -59,6 +60,13 @@ class Answers(Protocol):
 
     def fleet(self, fleet: Fleet) -> FleetAnswer:
         """Return the best assignment of a pool's devices to demands, or why there is none. Raises InvalidInput, NotFound."""
+        ...
+
+    def training(self, request: TrainingRequest) -> TrainingAnswer:
+        """Return whether a training fits its hardware, what it takes, and what would make it fit.
+
+        Raises InvalidInput, InvalidQuery, NotFound, EvidenceMissing.
+        """
         ...
 
     def understand(self, query: str) -> Understanding:

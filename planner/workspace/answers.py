@@ -15,10 +15,12 @@ from planner.choose.language.echo import echo
 from planner.choose.language.parse import parse
 from planner.choose.planner import make_plan, why
 from planner.choose.structured import complete
+from planner.choose.training import train
 from planner.domain.fleet import Demand, Fleet, FleetAnswer
 from planner.domain.listing import Page
 from planner.domain.outcome import Outcome, Plan, Recommended
 from planner.domain.scenario import Scenario
+from planner.domain.training import TrainingAnswer, TrainingRequest
 from planner.errors import InvalidInput, PlannerError
 from planner.registry import plans, variants
 from planner.wire.page import DEFAULT_LIMIT
@@ -75,6 +77,10 @@ class Answers(Opened):
             now=self.now(),
             version=planner.__version__,
         )
+
+    def training(self, request: TrainingRequest) -> TrainingAnswer:
+        """Return whether a training fits its hardware, and what it takes."""
+        return train(request, self.snapshots.current())
 
     def _demand(self, demand: Demand, index: Index) -> Scenario:
         if demand.scenario is not None:
