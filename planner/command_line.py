@@ -105,5 +105,7 @@ def _report(error: PlannerError, *, as_json: bool) -> None:
         sys.stderr.write(f"  {query}\n  {' ' * before}{'^' * max(1, marked)}\n")
     log = error.details.get("log_tail")
     if isinstance(log, str):
-        lines = log.splitlines()[-LOG_LINES:]
-        sys.stderr.write("end of the log:\n" + "".join(f"  {line}\n" for line in lines))
+        # A job's log ends with the message again.
+        lines = log.removesuffix(f"error: {error.message}").splitlines()[-LOG_LINES:]
+        if lines:
+            sys.stderr.write("end of the log:\n" + "".join(f"  {line}\n" for line in lines))

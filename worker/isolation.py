@@ -30,6 +30,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from planner.domain.job import Failure, FailureReason
+from planner.errors import PlannerError
 from worker.failure import JobFailed, JobStopped, failed, failure_of
 from worker.progress import Report, ignore
 
@@ -200,7 +201,7 @@ def _child(
         send("result", pickle.dumps(result))
     except BaseException as error:  # noqa: BLE001  everything becomes a typed failure
         with contextlib.suppress(OSError):  # a full disk takes no last words
-            traceback.print_exc()
+            _print_last_words(error)
         send("failure", failure_of(error))
     sending.close()
     # Leave without running exit handlers: a wedged library must not keep a finished job alive.
@@ -208,6 +209,14 @@ def _child(
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(0)
+
+
+def _print_last_words(error: BaseException) -> None:
+    """Write how the job failed: in one line where the error was written for its reader, else with the place it came from."""
+    if isinstance(error, PlannerError):
+        sys.stderr.write(f"error: {error.message}\n")
+    else:
+        traceback.print_exc()
 
 
 def _redirect_output(log: str) -> None:

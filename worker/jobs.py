@@ -108,6 +108,12 @@ class BuildResult(msgspec.Struct, frozen=True, kw_only=True, tag="build", tag_fi
     provenance: Provenance
     environment: Environment
 
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """What runs the files: a GGUF file is made for llama.cpp, all else is loaded by transformers."""
+        is_gguf = any(artifact.path.endswith(".gguf") for artifact in self.artifacts)
+        return ("llama.cpp",) if is_gguf else ("transformers",)
+
 
 class MeasureResult(msgspec.Struct, frozen=True, kw_only=True, tag="measure", tag_field="kind"):
     """A profile, and the device it was taken on when the catalogue does not know it."""

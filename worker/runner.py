@@ -72,7 +72,8 @@ class Runner:
         if (out / RESULT_FILE).exists():
             raise InvalidInput("out", f"`{out}` holds a result already", allowed="a folder without one")
         out.mkdir(parents=True, exist_ok=True)
-        (out / FAILURE_FILE).unlink(missing_ok=True)
+        for left_over in (FAILURE_FILE, LOG_FILE):  # of an attempt that failed
+            (out / left_over).unlink(missing_ok=True)
         try:
             result = self._dispatch(spec, out, report)
         except JobFailed as error:

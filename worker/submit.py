@@ -125,7 +125,7 @@ def _submit_build(service: Recording, folder: Path, result: BuildResult, report:
         # What a mix is mostly made of is known only from its files.
         scheme=None if result.scheme.mixed else result.scheme.weight.format.value,
         provenance=result.provenance,
-        runtimes=("transformers",),
+        runtimes=result.runtimes,
         progress=progress,
     )
     if registration.digest != result.variant_id:

@@ -14,7 +14,7 @@ from planner.errors import InvalidInput
 
 _MODEL_SOURCES: Final = {"registry": "variant", "reference": None}
 """Where model files of a queued job come from, and the text each source needs."""
-_DATASET_SOURCES: Final = {"blob": "sha256", "reference": None}
+_DATASET_SOURCES: Final = {"blob": "sha256", "reference": None, "standard_library": None}
 _TASK_SOURCES: Final = {"blob": "sha256", "reference": "task"}
 _TEXTS: Final = {
     "sha256": "the sha256 of a stored file",
@@ -28,7 +28,7 @@ _REQUIRED: Final = {
 }
 _OPTIONAL: Final = {
     JobKind.BUILD: ("model", "name", "device", "threads", "dataset", "limit"),
-    JobKind.MEASURE: ("conditions", "engine", "sweep"),
+    JobKind.MEASURE: ("conditions",),
     JobKind.EVALUATE: (
         "dataset",
         "limit",

@@ -109,7 +109,8 @@ def timed(step: Callable[[], Any], repeats: int) -> float:
 
 def times(settings: InferenceSettings, context: int) -> tuple[float | None, float, int]:
     """Seconds of a prefill (None for a long one) and of a decode step at `context`, and the bytes of the KV cache."""
-    from worker.engines.cache import cache_bytes, make_cache
+    from worker.engines.cache import make_cache
+    from worker.measure.memory_terms import cache_bytes
 
     model = random_model(settings)
     ids = torch.randint(0, 1024, (1, context), device=device())

@@ -128,3 +128,44 @@ def test_errors_are_json_on_request(capsys, tmp_path):
     assert main(["build", "absent", "--recipe", "bf16", "--out", str(tmp_path / "x"), "--json"]) == 2
     error = msgspec.json.decode(capsys.readouterr().err)["error"]
     assert (error["code"], error["field"]) == ("invalid-input", "base")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--set", "bits=x"], "recipe.bits: `x` is not allowed; allowed: a whole number"),
+        (["--set", "symmetric=maybe"], "recipe.symmetric: `maybe` is not allowed; allowed: true, false"),
+        (["--set", "colour=red"], "recipe.colour: is no setting of `int4_packed`"),
+        (["--set", "bits=5"], "recipe.bits: 5 is not allowed; allowed: 2, 3, 4"),
+        (["--out", "/dev/null/out"], "out: `/dev/null/out` cannot be written to: Not a directory"),
+    ],
+)
+def test_what_a_build_is_told_wrongly_is_named_before_it_starts(arguments, problem, tmp_path, capsys):
+    given = ["build", "reference", "--recipe", "int4_packed", "--out", str(tmp_path / "out"), *arguments]
+    assert main(given) == 2
+    assert problem in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_server_that_is_not_there_is_said_before_the_work(tmp_path, capsys):
+    given = ["build", "reference", "--recipe", "bf16", "--out", str(tmp_path / "out")]
+    assert main([*given, "--server", "http://127.0.0.1:9", "--submit"]) == 1
+    assert "no server answers" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_refused_job_says_why_in_one_line_and_leaves_no_old_log(base, tmp_path, capsys):
+    given = ["build", str(base), "--recipe", "bf16", "--out", str(tmp_path / "out"), "--device", "cuda:77"]
+    for _ in range(2):
+        assert main(given) == 2
+        said = capsys.readouterr().err
+        assert "device: `cuda:77` is not on this machine" in said
+        assert "end of the log" not in said
+    assert len((tmp_path / "out" / "job.log").read_text().splitlines()) == 1
+
+
+def test_a_task_that_is_no_file_names_those_that_ship(capsys):
+    assert main(["evaluate", "reference", "--baseline", "reference", "--task", "nope"]) == 2
+    assert "task: `nope` is not a file; allowed: a file, next-line or finish-line" in " ".join(
+        capsys.readouterr().err.split()
+    )

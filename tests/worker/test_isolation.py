@@ -55,7 +55,6 @@ def test_the_job_runs_in_another_process_and_session(log):
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        (children.fail_typed, FailureReason.RELOAD_MISMATCH),
         (children.run_out_of_host_memory, FailureReason.OOM_HOST),
         (children.allocate_too_much, FailureReason.OOM_HOST),
         (children.run_out_of_device_memory, FailureReason.OOM_DEVICE),
@@ -67,6 +66,14 @@ def test_exceptions_become_typed_failures_with_a_log(log, function, reason):
         run_isolated(function, log=log, method="forkserver")
     assert caught.value.reason is reason
     assert "Traceback" in str(caught.value.log_tail)
+
+
+def test_an_error_written_for_its_reader_is_the_last_line_of_the_log(log):
+    with pytest.raises(JobFailed) as caught:
+        run_isolated(children.fail_typed, log=log, method="forkserver")
+    assert caught.value.reason is FailureReason.RELOAD_MISMATCH
+    assert "Traceback" not in str(caught.value.log_tail)
+    assert str(caught.value.log_tail).splitlines()[-1] == f"error: {caught.value.message}"
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT])

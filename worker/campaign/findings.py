@@ -180,7 +180,7 @@ def _variant(build: BuildResult) -> Variant:
             base_variant_id=None if identity == reference else reference,
             facts={**build.provenance.facts, "content_digest": build.variant_id},
         ),
-        runtimes=("llama.cpp",) if is_gguf else ("transformers",),
+        runtimes=build.runtimes,
     )
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from planner.domain.units import format_bytes, format_seconds
 from worker.commands.execute import stop_on_signal
-from worker.commands.options import json_option, threads_option
+from worker.commands.options import json_option, prepare_folder, threads_option
 from worker.commands.show import loss_text, print_json, progress_bar
 from worker.demo import DOCUMENTS, Finished, run_demo
 from worker.failure import JobStopped
@@ -50,6 +50,7 @@ def command(
 
     Every result is a folder with `result.json` that `worker submit` or `planner submit` registers.
     """
+    prepare_folder(out, field="out")
     started = time.monotonic()
     finished: list[Finished] = []
     with stop_on_signal() as stop:

@@ -122,7 +122,9 @@ def command(
 
 
 def task_source(text: str) -> TaskSource:
-    """Return the task `text` names: one that ships with the worker, or a file."""
+    """Return the task `text` names: one that ships with the worker, or a file. Raises InvalidInput."""
     if text in TASKS and not Path(text).exists():
         return msgspec.convert({"from": "reference", "task": text}, ReferenceTask)
+    if not Path(text).expanduser().is_file():
+        raise InvalidInput("task", f"`{text}` is not a file", allowed=f"a file, {' or '.join(TASKS)}")
     return PathSource(path=text)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import rich_click as click
+from click.core import ParameterSource
 
 from planner.domain.profile import Profile
 from planner.domain.workload import Workload
@@ -22,6 +23,7 @@ from worker.commands.options import (
 )
 from worker.commands.show_speed import show_comparison
 from worker.engines.endpoint import Endpoint
+from worker.engines.kernels import Kernels
 from worker.engines.transformers import Mode
 from worker.jobs import MeasureResult, MeasureSpec
 from worker.measure.latency import Repetition
@@ -31,6 +33,9 @@ CONTINUOUS = "continuous"
 _HALF_WIDTH = 0.02
 _LOAD_HALF_WIDTH = 0.05
 _MAX_FILE_BYTES = 2**26
+_OF_SERVER = ("model", "api", "runtime", "runtime_version", "device_id", "devices", "token_variable")
+_OF_LOADING = ("mode", "tensor_parallel")
+_OF_COMPILING = ("kernels", "thorough")
 
 
 @click.command("measure")
@@ -53,6 +58,18 @@ _MAX_FILE_BYTES = 2**26
     default=Mode.EAGER.value,
     show_default=True,
     help="Operator by operator, compiled, or requests that join and leave a running batch.",
+)
+@click.option(
+    "--kernels",
+    type=click.Choice([kernels.value for kernels in Kernels]),
+    default=Kernels.AUTO.value,
+    show_default=True,
+    help="With --mode compiled: library of the quantized products.",
+)
+@click.option(
+    "--thorough",
+    is_flag=True,
+    help="With --mode compiled: compile longer, for a few percent more speed.",
 )
 @click.option(
     "--tensor-parallel",
@@ -93,7 +110,8 @@ _MAX_FILE_BYTES = 2**26
 @click.option(
     "--spread",
     type=float,
-    help="How far lengths of requests lie from the point's, as a share. Default: 0.5 for continuous, 0 for a server.",
+    help="With --mode continuous or --endpoint: how far lengths of requests lie from the point's, as a share. Default: 0.5 "
+    "for continuous, 0 for a server.",
 )
 @click.option(
     "--budget", type=float, default=10.0, show_default=True, help="Seconds of repeats per point at most."
@@ -149,6 +167,7 @@ def command(
     medians are narrow or the budget is spent. With --mode continuous or --endpoint, requests come one by one in a closed
     loop.
     """
+    check_options(mode, has_server=settings["endpoint"] is not None)
     reference = read_profile(against) if against is not None else None
     endpoint = _endpoint(settings)
     one_by_one = endpoint is not None or mode == CONTINUOUS
@@ -160,6 +179,8 @@ def command(
         device=device,
         mode=Mode.EAGER if mode == CONTINUOUS else Mode(mode),
         batching="continuous" if mode == CONTINUOUS else "static",
+        kernels=Kernels(settings["kernels"]),
+        thorough=settings["thorough"],
         length_spread=settings["spread"],
         tensor_parallel=settings["tensor_parallel"],
         threads=settings["threads"],
@@ -185,14 +206,27 @@ def command(
         show_comparison(result.profile, reference)
 
 
+def check_options(mode: str, *, has_server: bool) -> None:
+    """Raise InvalidInput for an option on the command line that would do nothing in this mode."""
+    one_by_one = has_server or mode == CONTINUOUS
+    idle: dict[str, tuple[str, str]] = {}
+    if not has_server:
+        idle |= dict.fromkeys(_OF_SERVER, ("is of a server, and none is named", "--endpoint URL"))
+    else:
+        idle |= dict.fromkeys(_OF_LOADING, ("is not ours to choose for a server", "without --endpoint"))
+    if mode != Mode.COMPILED.value:
+        idle |= dict.fromkeys(_OF_COMPILING, ("is of another mode", "--mode compiled"))
+    if not one_by_one:
+        idle["spread"] = ("is of requests one by one", "--mode continuous or --endpoint URL")
+    context = click.get_current_context()
+    for name, (problem, allowed) in idle.items():
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise InvalidInput(name.replace("_", "-"), problem, allowed=allowed)
+
+
 def _endpoint(settings: dict[str, Any]) -> Endpoint | None:
     url, model = settings["endpoint"], settings["model"]
     if url is None:
-        given = [name for name in ("model", "runtime", "runtime_version", "device_id") if settings[name]]
-        if given:
-            raise InvalidInput(
-                given[0].replace("_", "-"), "is of a server, and none is named", allowed="--endpoint URL"
-            )
         return None
     if model is None:
         raise InvalidInput(

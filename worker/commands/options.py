@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,6 +51,19 @@ def server_options(function: F) -> F:
     return click.option(
         "--server", envvar="PLANNER_SERVER", help="Planner server that holds the files, and takes results."
     )(function)
+
+
+def prepare_folder(path: Path, *, field: str) -> Path:
+    """Make the folder and return it. Raises InvalidInput where nothing can be written, before hours of work."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise InvalidInput(
+            field, f"`{path}` cannot be written to: {error.strerror}", allowed="a folder that can be"
+        ) from error
+    return path
 
 
 def cache_folder() -> Path:

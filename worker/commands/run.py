@@ -16,7 +16,7 @@ import rich_click as click
 from planner.domain.job import JobKind
 from planner.domain.units import parse_seconds
 from planner.errors import InvalidInput
-from worker.commands.options import cache_folder, json_option
+from worker.commands.options import cache_folder, json_option, prepare_folder
 
 
 @click.command("run")
@@ -136,7 +136,7 @@ def _work_off(
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     with Client(server) as client:
-        work.mkdir(parents=True, exist_ok=True)
+        prepare_folder(work, field="work")
         log = work / "capabilities.log"
         found = run_isolated(detect_capabilities, log=log, method=start_method("auto")) | capabilities
         logging.getLogger("worker").info("%s works for %s: %s", name, server, ", ".join(sorted(found)))

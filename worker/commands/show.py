@@ -74,6 +74,8 @@ def show_submitted(items: list[Submitted]) -> None:
     """Print what was handed in."""
     for item in items:
         ending = "registered" if item.created else "was registered already"
+        if item.others:
+            ending += f", with {len(item.others)} more of the same result"
         if item.left_out is not None:
             ending = f"left out: {item.left_out}"
         Console().print(f"{item.kind} {item.id} {ending}", highlight=False, markup=False)

@@ -63,16 +63,3 @@ def check_quantizable(model: Any, settings: QuantizedCache) -> None:
             f"{settings.group_size} does not divide the head width {width}",
             allowed=f"a divisor of {width}",
         )
-
-
-def cache_bytes(cache: Cache) -> int:
-    """Return the bytes of all tensors that the cache holds, scales and reserved room included."""
-    import torch
-
-    return sum(
-        tensor.numel() * tensor.element_size()
-        for layer in cache.layers
-        for held in vars(layer).values()
-        for tensor in (held if isinstance(held, tuple) else (held,))
-        if isinstance(tensor, torch.Tensor)
-    )

@@ -134,8 +134,12 @@ def _pack_words(values: torch.Tensor, bits: int) -> torch.Tensor:
 def compile_kernels(layers: Iterable[HummingLinear], rows: Sequence[int]) -> None:
     """Compile the kernels that the layers need for inputs of these numbers of rows, many at a time.
 
-    Each layer is told to use just those: Humming would otherwise compile one for every range of rows.
+    Each layer is told to use just those: Humming would otherwise compile one for every range of rows. Without layers the
+    library need not be there.
     """
+    layers = tuple(layers)
+    if not layers:
+        return
     from humming.kernel.humming import HummingKernel  # pyright: ignore[reportMissingImports]  # an extra
     from humming.tune import get_heuristics_config  # pyright: ignore[reportMissingImports]  # an extra
 

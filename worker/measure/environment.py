@@ -26,6 +26,7 @@ _PACKAGES: Final = (
     "accelerate",
     "bitsandbytes",
     "auto-round",
+    "humming-kernels",
     "numpy",
 )
 _COPY_BLOCK: Final = 2**22

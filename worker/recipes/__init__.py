@@ -100,5 +100,22 @@ def parse_recipe(name: str, settings: Mapping[str, Any] | None = None) -> AnyRec
         cause = error.__cause__
         if isinstance(cause, InvalidInput):
             raise cause from None
-        raise InvalidInput("recipe", str(error)) from None
+        raise _wrong_setting(key, settings or {}, str(error)) from None
     return recipe
+
+
+def _wrong_setting(recipe: str, settings: Mapping[str, Any], problem: str) -> InvalidInput:
+    """Return the error that names the setting, what it was and what it may be."""
+    _, _, name = problem.rpartition("$.")
+    name = name.removesuffix("`")
+    if name not in settings:
+        return InvalidInput("recipe", problem)
+    kind = next(field.type for field in msgspec.structs.fields(RECIPES[recipe]) if field.name == name)
+    return InvalidInput(f"recipe.{name}", f"`{settings[name]}` is not allowed", allowed=_allowed(kind))
+
+
+def _allowed(kind: Any) -> str:
+    words = {int: "a whole number", float: "a number", bool: "true, false", str: "text", type(None): "null"}
+    if kind in words:
+        return words[kind]
+    return ", ".join(part if isinstance(part, str) else _allowed(part) for part in get_args(kind))

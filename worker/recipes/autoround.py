@@ -18,7 +18,7 @@ from planner.errors import InvalidInput
 from worker.failure import JobFailed
 from worker.progress import Report
 from worker.recipes.int4_packed import FORMATS, GROUPS
-from worker.recipes.recipe import ComputeType, Ingredients
+from worker.recipes.recipe import ComputeType, Ingredients, group_refusal
 from worker.recipes.stored import StoredRecipe
 
 if TYPE_CHECKING:
@@ -100,9 +100,7 @@ class Autoround(StoredRecipe, frozen=True, kw_only=True, tag="autoround"):
     def refusal(self, in_features: int, out_features: int) -> str | None:
         """Return the reason when the input width is not a multiple of the group."""
         del out_features
-        if in_features % self.group_size:
-            return f"input width {in_features} is not a multiple of the group size {self.group_size}"
-        return None
+        return group_refusal(in_features, self.group_size)
 
     def quantizers(self) -> dict[str, Any]:
         """Return the declaration of grouped integers."""

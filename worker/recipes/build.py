@@ -20,8 +20,8 @@ from planner.domain.job_requirement import unmet
 from planner.domain.profile import Fact
 from planner.errors import InvalidInput
 from worker.capabilities import detect_capabilities
-from worker.engines.libraries import installation
 from worker.engines.cache import forward_options
+from worker.engines.libraries import installation
 from worker.engines.loading import (
     check_directory,
     context_limit,
@@ -119,6 +119,8 @@ def construct(
         text=text if recipe.needs_text else None,
         report=part(report, 0.05, 0.7),
     )
+    if given.text is not None:
+        given.facts["text"] = given.text.name
     with PeakMemory(target) as peak:
         model = recipe.build(given)
         coverage, weights = count_coverage(model, recipe), count_weights(model)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from planner.domain.scheme import NumberFormat, Precision, Scheme
 from planner.errors import InvalidInput
-from worker.recipes.recipe import ComputeType
+from worker.recipes.recipe import ComputeType, group_refusal
 from worker.recipes.stored import StoredRecipe
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ class Int4Packed(StoredRecipe, frozen=True, kw_only=True, tag="int4_packed"):
     def refusal(self, in_features: int, out_features: int) -> str | None:
         """Return the reason when the input width is not a multiple of the group."""
         del out_features
-        if in_features % self.group_size:
-            return f"input width {in_features} is not a multiple of the group size {self.group_size}"
-        return None
+        return group_refusal(in_features, self.group_size)
 
     def quantizers(self) -> dict[str, Any]:
         """Return the declaration of grouped integers."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from planner.domain.scheme import NumberFormat, Precision, Scheme
 from planner.errors import InvalidInput
-from worker.recipes.recipe import ComputeType, Recipe
+from worker.recipes.recipe import ComputeType, Recipe, group_refusal
 
 
 class Int8WeightOnly(Recipe, frozen=True, kw_only=True, tag="int8_weight_only"):
@@ -50,6 +50,4 @@ class Int8WeightOnly(Recipe, frozen=True, kw_only=True, tag="int8_weight_only"):
     def refusal(self, in_features: int, out_features: int) -> str | None:
         """Return the reason when the input width is not a multiple of the group."""
         del out_features
-        if self.group_size and in_features % self.group_size:
-            return f"input width {in_features} is not a multiple of the group size {self.group_size}"
-        return None
+        return group_refusal(in_features, self.group_size) if self.group_size else None

@@ -157,9 +157,14 @@ class GroupedRecipe(Recipe, frozen=True, kw_only=True):
     def refusal(self, in_features: int, out_features: int) -> str | None:
         """Return the reason when the input width is not a multiple of the group."""
         del out_features
-        if in_features % self.group_size:
-            return f"input width {in_features} is not a multiple of the group size {self.group_size}"
-        return None
+        return group_refusal(in_features, self.group_size)
+
+
+def group_refusal(in_features: int, group_size: int) -> str | None:
+    """Return why rows of this width do not divide into groups, None when they do."""
+    if in_features % group_size:
+        return f"input width {in_features} is not a multiple of the group size {group_size}"
+    return None
 
 
 def canonical_json(recipe: Recipe) -> bytes:

@@ -47,11 +47,19 @@ def test_a_file_that_is_no_profile_is_said(tmp_path, content):
     [
         (["--endpoint", "http://127.0.0.1:9"], "model: is needed with --endpoint"),
         (["--model", "m"], "model: is of a server, and none is named"),
+        (["--api", "chat"], "api: is of a server, and none is named"),
+        (["--spread", "0.5"], "spread: is of requests one by one"),
+        (["--kernels", "torchao"], "kernels: is of another mode; allowed: --mode compiled"),
+        (["--thorough", "--mode", "continuous"], "thorough: is of another mode"),
+        (
+            ["--endpoint", "http://127.0.0.1:9", "--model", "m", "--mode", "eager"],
+            "mode: is not ours to choose",
+        ),
         (["--endpoint", "http://gpu.example", "--model", "m"], "endpoint.device_id: is needed"),
         (["--endpoint", "http://127.0.0.1:9", "--model", "m"], "no server answers at"),
     ],
 )
-def test_a_server_that_is_named_badly_or_not_there_is_said(arguments, problem, capsys):
+def test_an_option_that_would_do_nothing_or_a_server_that_is_not_there_is_said(arguments, problem, capsys):
     assert main(["measure", "reference", *arguments]) != 0
     assert problem in " ".join(capsys.readouterr().err.split())
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from planner.domain.inference import InferenceSettings, QuantizedCache
 from planner.errors import InvalidInput
-from worker.engines.cache import cache_bytes, forward_options, make_cache, quantizes_cache
+from worker.engines.cache import forward_options, make_cache, quantizes_cache
 from worker.engines.formats.inference import declare_settings
 from worker.engines.loading import load_model
 from worker.engines.quantized_cache import LARGEST, Quantized, dequantize, quantize
+from worker.measure.memory_terms import cache_bytes
 from worker.recipes import parse_recipe
 from worker.recipes.build import build_variant
 from worker.reference import model_path

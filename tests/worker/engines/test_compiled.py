@@ -8,7 +8,7 @@ from planner.domain.architecture import Architecture
 from planner.domain.workload import Workload
 from planner.errors import InvalidInput
 from worker.engines.compiled import CompiledEngine, rows_of
-from worker.engines.kernels import Kernels, choose, missing
+from worker.engines.kernels import Kernels, choose, compile_kernels, missing
 from worker.engines.loading import load_model
 from worker.engines.plain import plain
 from worker.engines.projections import prepare_projections
@@ -162,6 +162,10 @@ def test_an_architecture_without_alike_layers_is_refused():
     model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=32, vocab_size=64))
     with pytest.raises(InvalidInput, match="mode: `compiled` cannot run GPT2LMHeadModel"):
         CompiledEngine(model)
+
+
+def test_where_no_layer_needs_the_kernel_library_it_need_not_be_there():
+    compile_kernels((), (1, 4))
 
 
 def test_rows_are_whole_prompts_and_single_steps():

@@ -86,7 +86,9 @@ def test_bytes_are_those_of_the_stored_weights(base, tmp_path, text):
     recipe = parse_recipe("mixed", {**QUICK, "formats": "int8", "limit": "bytes", "budget": 620_000})
     construction, _ = build_variant(base, tmp_path / "out", recipe, text=text)
     assert construction.weights.total_bytes <= 620_000
-    with pytest.raises(InvalidInput, match=r"recipe\.budget.*no mix is as small as 400000 bytes.*at least 590848 bytes"):
+    with pytest.raises(
+        InvalidInput, match=r"recipe\.budget.*no mix is as small as 400000 bytes.*at least 590848 bytes"
+    ):
         build_variant(
             base,
             tmp_path / "small",
