@@ -6,6 +6,7 @@ NVIDIA Multi-Instance GPU User Guide, "Supported MIG Profiles", https://docs.nvi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
@@ -17,7 +18,8 @@ from planner.errors import InvalidInput
 SOURCE: Final = "NVIDIA Multi-Instance GPU User Guide, Supported MIG Profiles"
 
 
-class Partition(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
     """A MIG profile: shares of the whole device, and how many of them one device holds."""
 
     name: str

@@ -8,10 +8,9 @@ without native units; bitsandbytes, "Installation"; release notes of vLLM and tr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
-
-import msgspec
 
 from planner.domain.scheme import NumberFormat, Scheme
 
@@ -33,13 +32,14 @@ class Kernel(StrEnum):
     MXFP8 = "MXFP8"
 
 
-class Support(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
     """Least compute capability of a kernel, and the first version of the runtimes that brought it."""
 
     native: Capability
     weight_only: Capability | None = None
     """Capability from which the weights alone stay in the format; None where there is no such way."""
-    since: Mapping[str, str] = {}
+    since: Mapping[str, str] = field(default_factory=dict[str, str])
     source: str
 
 
@@ -96,7 +96,8 @@ def _dotted(capability: Capability) -> str:
     return ".".join(map(str, capability))
 
 
-class SupportVerdict(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupportVerdict:
     """Whether a scheme runs, and what to know about it."""
 
     runs: bool
@@ -114,13 +115,13 @@ def supported(
     first = support.since.get(runtime or "")
     if version is not None and first is not None and _numbers(version) < _numbers(first):
         return SupportVerdict(
-            runs=False, detail=f"{kernel.value} needs {runtime} {first}, {version} is asked for"
+            runs=False, detail=f"{kernel.value}: {runtime} {first} is needed, {version} is asked for"
         )
     if capability is None or capability >= support.native:
         return SupportVerdict(runs=True)
-    needs = f"{kernel.value} needs compute capability {_dotted(support.native)}"
+    needs = f"{kernel.value}: compute capability {_dotted(support.native)} is needed"
     if support.weight_only is not None and capability >= support.weight_only:
-        detail = f"{needs} to compute in it; at {_dotted(capability)} only the weights are in it ({support.source})"
+        detail = f"{needs} to compute in it, at {_dotted(capability)} only the weights are in it ({support.source})"
         return SupportVerdict(runs=True, detail=detail)
     least = support.weight_only or support.native
     also = f", {_dotted(least)} with the weights alone in it" if least != support.native else ""

@@ -61,8 +61,9 @@ def valid_tensor(columns: Columns, degree: int) -> Booleans:
     """Return by row whether a tensor-parallel degree divides the variant."""
     if degree == 1:
         return np.ones(len(columns), dtype=np.bool_)
-    facts = zip(*(fact.tolist() for fact in _by_shape(columns)), strict=True)
-    return np.array([splits_heads(*fact, degree) for fact in facts], dtype=np.bool_)[columns.shape]
+    heads, kv_heads, width = (fact.tolist() for fact in _by_shape(columns))
+    valid = [splits_heads(*facts, degree) for facts in zip(heads, kv_heads, width, strict=True)]
+    return np.array(valid, dtype=np.bool_)[columns.shape]
 
 
 def parallel_degree(columns: Columns, devices: int) -> Integers:

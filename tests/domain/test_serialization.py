@@ -55,9 +55,11 @@ from planner.domain.outcome import (
     LossAnswer,
     MemoryEstimate,
     Outcome,
+    Placement,
     Plan,
     Recommended,
     Relaxation,
+    Serving,
     Verdict,
 )
 from planner.domain.profile import (
@@ -196,6 +198,12 @@ CANDIDATE = Candidate(
     variant_id="v", model_id="m", name="n", scheme="int4", memory=ESTIMATE, disk=BYTES, loss=LOSS_ANSWER, latency=LatencyAnswer(ttft=FIGURE, runtime="vllm"), checks=(CHECK,),
     fetchable=True,
 )  # fmt: skip
+PLACEMENT = Placement(
+    tensor_parallel=4, pipeline_parallel=2, replicas=2, peak=BYTES, fit_probability=0.9, max_context=4096, max_concurrency=8, chosen=True,
+)  # fmt: skip
+SERVING = Serving(
+    requests_per_second=20, replicas=6, available=8, utilization=0.75, headroom=0.8, wait_probability=0.04, mean_wait=FIGURE
+)
 ELIMINATION = Elimination(
     variant_id="v", model_id="m", name="n", key="memory", reason="too large", figure=BYTES, margin=0.5
 )
@@ -225,7 +233,7 @@ JOB = Job(
 )  # fmt: skip
 
 EXAMPLES: tuple[msgspec.Struct, ...] = (
-    UNMATCHED, WORKER, WorkerRow(worker=WORKER, state=WorkerState.DRAINING, job_id="j"), Requirement(name="vram", comparison=">=", value="24GiB"),
+    PLACEMENT, SERVING, UNMATCHED, WORKER, WorkerRow(worker=WORKER, state=WorkerState.DRAINING, job_id="j"), Requirement(name="vram", comparison=">=", value="24GiB"),
     LogChunk(start=3, end=9, text="lines\n"), JobLog(job_id="j", attempt=2, offset=3, next_offset=9, text="lines\n", truncated=False, ended=True),
     FIGURE, INTERVAL, EXPERTS, MLA, SHAPE, PRECISION, SCHEME, ENVIRONMENT, DISTRIBUTION, MEMORY_USE, WORKLOAD, NOT_MEASURED, STABILITY, POINT, ARTIFACT, VARIANT, VARIANT.provenance, COUNTS,
     DOCUMENT, FIDELITY, *CONSTRAINTS, SELECTOR, HARDWARE, SCENARIO, ESTIMATE, CHECK, LOSS_ANSWER, CANDIDATE, CANDIDATE.latency, ELIMINATION, RELAXATION, FRONTIER,

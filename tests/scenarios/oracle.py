@@ -135,7 +135,9 @@ def timed(assessment: Assessment, metric: Metric, quantile: str, at: int, limit:
     return NO if lo > limit else LIKELY
 
 
-def judged(constraint: Constraint, index: Index, row: int, assessment: Assessment, at: int) -> str:
+def judged(  # noqa: C901 - one rule per kind of constraint
+    constraint: Constraint, index: Index, row: int, assessment: Assessment, at: int
+) -> str:
     """Return whether one constraint holds for the variant in `row`."""
     variant, model = index.records[row], index.row_models[row]
     match constraint:
