@@ -199,7 +199,7 @@ class Index:
         with self._lock:
             if device.id in self._evidence:
                 return self._evidence[device.id]
-        found = gather_evidence(profiles, device, self.rows, self._siblings(profiles))
+        found = gather_evidence(profiles, device, self.rows, self._siblings(profiles), self.columns)
         with self._lock:
             self._evidence[device.id] = found
         return found

@@ -2,12 +2,14 @@
 
 At its own point a recording stands as it is. Elsewhere the ratio of recorded to modelled time is averaged over a row's
 points with weights 1/distance^2 (distances in octaves), and multiplied with the modelled time at the workload asked for.
-The spread grows with the distance to the nearest point and is wider outside the recorded range.
+The spread grows with the distance to the nearest point and is wider outside the recorded range; how wide, recordings
+that were held out say (`conformal`).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -17,30 +19,54 @@ import numpy as np
 from planner.domain.figure import Basis
 from planner.domain.workload import Workload
 from planner.estimate.columns import Booleans, Floats, Integers
+from planner.estimate.conformal import Distance, Width, halves, monotone
 from planner.estimate.evidence import HI, LO, QUANTILES, Points
+from planner.estimate.learned import WIDTHS
 from planner.estimate.peaks import first_of_each
-from planner.estimate.priors import CLOSE_SPREAD, NEAREST_SPREAD, WEAK_SPREAD
+from planner.estimate.priors import CLOSE_SPREAD, NEAREST_SPREAD, PREFILL_SPREAD, WEAK_SPREAD
 from planner.estimate.roofline import Load
 
 Metric = Literal["ttft", "tpot", "end_to_end", "per_token", "itl"]
 CENTRAL: Final = "central"
 """Quantile that stands for the middle: p50 where it is known, else the mean; which one is said with the figure."""
-CONFIDENCE: Final = 0.9
-"""Nominal two-sided confidence of the spreads of figures that were not recorded at their own point."""
-
 EXACT: Final = 1
 OUTSIDE: Final = 2
 STALE: Final = 4
 SUBSTITUTED: Final = 8
-"""Flags of a figure: recorded at its point; beyond the recorded range; too old; calibrated by the other middle."""
+SAME_SCHEME: Final = 16
+SAME_DEVICE: Final = 32
+"""Flags of a figure: recorded at its point; beyond the recorded range; too old; calibrated by the other middle; by other
+variants of its number format on the device; by other formats on the device."""
 
 _MODELLED: Final = Basis.MODELLED.rank
 _INTERPOLATED: Final = Basis.INTERPOLATED.rank
 _CLOSE: Final = math.log(CLOSE_SPREAD.hi)
-_WEAK: Final = math.log(WEAK_SPREAD.hi)
-_PER_OCTAVE_INSIDE: Final = 0.2
-_PER_OCTAVE_OUTSIDE: Final = 0.35
-_OUTSIDE_LEAST: Final = math.log(1.25)
+
+
+def assumed_halves(metric: str) -> dict[Distance, float]:
+    """Return the half widths in log space by distance that are assumed where nothing calibrates."""
+    weak = math.log(PREFILL_SPREAD.hi if metric == "ttft" else WEAK_SPREAD.hi)
+    close = math.log(NEAREST_SPREAD)
+    return {
+        Distance.INSIDE: close,
+        Distance.OUTSIDE: 2 * close,
+        Distance.VARIANT: _CLOSE,
+        Distance.SCHEME: weak,
+        Distance.DEVICE: weak,
+    }
+
+
+def calibrated(metric: str, widths: Mapping[Distance, Width]) -> dict[Distance, Width]:
+    """Return the width at every distance from those that recordings gave, or `assumed_halves`, never narrowing."""
+    return monotone(widths, assumed_halves(metric))
+
+
+_WIDTHS: Final = {metric: calibrated(metric, widths) for metric, widths in WIDTHS.items()}
+
+
+def widths_of(metric: str) -> dict[Distance, Width]:
+    """Return the width of a metric's intervals by distance; gaps between tokens are as uncertain as TPOT."""
+    return _WIDTHS["tpot" if metric == "itl" else metric]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +81,14 @@ class Speed:
     point: Integers
     """Index of the exact or nearest point, -1 without evidence."""
     flags: Integers
+    reach: Floats
+    """Octaves to the nearest recorded point of the row; 0 at it, and where there is none."""
 
     def copy(self) -> Speed:
         """Return the same figures in arrays of their own."""
         return Speed(
             self.value.copy(), self.lo.copy(), self.hi.copy(),
-            self.rank.copy(), self.point.copy(), self.flags.copy(),
+            self.rank.copy(), self.point.copy(), self.flags.copy(), self.reach.copy(),
         )  # fmt: skip
 
 
@@ -174,11 +202,8 @@ def put_near(
     nearest = order[first_of_each(row[order])]
     best, chosen, reach = at[nearest], row[nearest], distance[nearest]
     within = inside[chosen] & ~reading.substituted[best]
-    half = np.where(
-        within,
-        np.minimum(math.log(NEAREST_SPREAD) + _PER_OCTAVE_INSIDE * reach, _CLOSE),
-        np.minimum(_OUTSIDE_LEAST + _PER_OCTAVE_OUTSIDE * reach, _WEAK),
-    )
+    away = np.where(within, Distance.INSIDE, Distance.OUTSIDE).astype(np.int64)
+    half = halves(widths_of(reading.metric), away, reach)
     stale = reading.stale[best]
     half = np.where(stale, np.maximum(half, _CLOSE), half)
     # At its very own workload a recording is not scaled at all: no rounding may move it across a limit.
@@ -188,4 +213,5 @@ def put_near(
     speed.hi[chosen] = value * np.exp(half)
     speed.rank[chosen] = np.where(within, np.maximum(_INTERPOLATED, points.rank[best]), _MODELLED)
     speed.point[chosen] = best
+    speed.reach[chosen] = reach
     speed.flags[chosen] = OUTSIDE * ~inside[chosen] | STALE * stale | SUBSTITUTED * reading.substituted[best]

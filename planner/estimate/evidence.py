@@ -7,9 +7,10 @@ synthetic weights speaks for its variant's siblings too, except where they have 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from itertools import product
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 import numpy as np
@@ -20,9 +21,12 @@ from planner.domain.profile import Distribution, Profile, ProfilePoint
 from planner.domain.runtime import canonical
 from planner.domain.units import Unit
 from planner.domain.workload import Workload
-from planner.estimate.columns import Booleans, Floats, Integers
-from planner.estimate.priors import PREALLOCATING
+from planner.estimate.columns import Booleans, Columns, Floats, Integers
+from planner.estimate.effects import DeviceEffects
+from planner.estimate.learned import EFFECTS
+from planner.estimate.priors import PREALLOCATING, runtime_family
 from planner.estimate.roofline import Load
+from planner.estimate.transfer import device_effects, log_ratios
 
 QUANTILES: Final = ("mean", "p50", "p90", "p95", "p99")
 LO: Final = len(QUANTILES)
@@ -32,6 +36,8 @@ COLUMNS: Final = HI + 1
 STALE_AFTER_DAYS: Final = 365.0
 """Age from which a measurement is stale: runtimes change their memory and speed several times a year."""
 _DAY: Final = 86_400.0
+EMPTY: Final[Mapping[str, DeviceEffects]] = MappingProxyType({})
+"""Effects of a device of which nothing was recorded."""
 
 
 def _times(distribution: Distribution | None) -> list[float]:
@@ -62,6 +68,8 @@ class Points:
     """Row of the variant in the index."""
     profile: Integers
     """Index of the profile in the tuple the points were built from."""
+    family: Integers
+    """Runtime family: index in priors.RUNTIMES of how the point was run."""
     position: Integers
     """Index of the point in its profile."""
     runtime: Integers
@@ -120,6 +128,8 @@ class DeviceEvidence:
     engines: Mapping[str, int]
     doubted: Mapping[int, int]
     """Number of doubted profiles by variant row."""
+    effects: Mapping[str, DeviceEffects] = field(default_factory=dict)
+    """What all points together say of the device, by metric, for variants that have none."""
 
 
 def _peak(point: ProfilePoint, profile: Profile, device: Device) -> float:
@@ -135,10 +145,12 @@ def gather_evidence(
     device: Device,
     rows: Mapping[str, int],
     siblings: Mapping[str, tuple[int, ...]] | None = None,
+    columns: Columns | None = None,
 ) -> DeviceEvidence:
     """Return the evidence of `profiles` measured on `device`; `rows` gives the row of each variant id.
 
     `siblings` gives the rows that run like a variant (`planner.estimate.siblings`), for profiles on synthetic weights.
+    With the `columns` of the rows, what the points say of the device is learned for variants without any.
     """
     known = tuple(sorted((p for p in profiles if p.variant_id in rows), key=lambda p: p.id))
     doubted: dict[int, int] = {}
@@ -166,7 +178,7 @@ def gather_evidence(
         for (position, point), row in product(enumerate(profile.points), spoken_for):
             load = point.workload
             flat.append([
-                row, index, position, groups[str(profile.runtime)], engines[canonical(profile.runtime.name)],
+                row, index, runtime_family(profile.runtime.name, profile.runtime.mode), position, groups[str(profile.runtime)], engines[canonical(profile.runtime.name)],
                 profile.devices, profile.basis.rank, load.input_tokens, load.output_tokens, load.concurrency, when,
                 _peak(point, profile, device),
             ])  # fmt: skip
@@ -175,19 +187,24 @@ def gather_evidence(
                 _times(point.end_to_end_seconds),
                 _times_per_token(point.output_tokens_per_second),
             ])  # fmt: skip
-    table = np.array(flat, dtype=np.float64).reshape(len(flat), 12).T
+    table = np.array(flat, dtype=np.float64).reshape(len(flat), 13).T
     cube = np.array(times, dtype=np.float64).reshape(len(times), 5, COLUMNS).transpose(1, 0, 2)
     names = (
-        "row", "profile", "position", "runtime", "engine", "devices", "rank",
+        "row", "profile", "family", "position", "runtime", "engine", "devices", "rank",
         "input_tokens", "output_tokens", "concurrency", "measured_at", "peak_bytes",
     )  # fmt: skip
-    columns: dict[str, Any] = {
-        name: column.astype(np.int64) if position < 7 else column.copy()
+    arrays: dict[str, Any] = {
+        name: column.astype(np.int64) if position < 8 else column.copy()
         for position, (name, column) in enumerate(zip(names, table, strict=True))
     }
     for name, array in zip(("ttft", "tpot", "itl", "end_to_end", "per_token"), cube, strict=True):
-        columns[name] = array.copy()
-    return DeviceEvidence(points=Points(**columns), profiles=known, engines=engines, doubted=doubted)
+        arrays[name] = array.copy()
+    points = Points(**arrays)
+    effects: Mapping[str, DeviceEffects] = EMPTY
+    if columns is not None and len(points):
+        ratios = log_ratios(points, columns, device)
+        effects = device_effects(ratios, np.ones(len(points), dtype=np.bool_), device, EFFECTS)
+    return DeviceEvidence(points=points, profiles=known, engines=engines, doubted=doubted, effects=effects)
 
 
 def recorded(

@@ -8,6 +8,8 @@ unknown where the device's bandwidth is. A percentile is answered only from dist
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,9 +21,10 @@ from planner.domain.units import Unit
 from planner.domain.workload import Workload
 from planner.estimate.calibration import (
     CENTRAL,
-    CONFIDENCE,
     EXACT,
     OUTSIDE,
+    SAME_DEVICE,
+    SAME_SCHEME,
     STALE,
     SUBSTITUTED,
     Metric,
@@ -29,12 +32,17 @@ from planner.estimate.calibration import (
     put_exact,
     put_near,
     read,
+    widths_of,
 )
 from planner.estimate.columns import Columns, Floats, Integers
-from planner.estimate.evidence import DeviceEvidence, Points, recorded
+from planner.estimate.conformal import CONFIDENCE, Distance, halves
+from planner.estimate.effects import GeneralEffects
+from planner.estimate.evidence import EMPTY, DeviceEvidence, Points, recorded
+from planner.estimate.learned import EFFECTS
 from planner.estimate.peaks import first_of_each
-from planner.estimate.priors import CLOSE_SPREAD, PREFILL_SPREAD, WEAK_SPREAD
+from planner.estimate.priors import CLOSE_SPREAD
 from planner.estimate.roofline import Load, Times, modelled_times, yardstick
+from planner.estimate.transfer import transferred
 
 _MODELLED = Basis.MODELLED.rank
 
@@ -95,6 +103,7 @@ class Speeds:
         evidence: DeviceEvidence | None,
         workload: Workload,
         now: datetime | None = None,
+        general: Mapping[str, GeneralEffects] = EFFECTS,
     ) -> None:
         self.points = points
         self._evidence = evidence
@@ -102,18 +111,17 @@ class Speeds:
         self._rows = len(columns)
         self._now = now
         self._known: dict[tuple[str, str], Speed] = {}
+        self._columns = columns
+        self._general = general
         self._model: Times | None = None
         self._yardstick: Times | None = None
         self._yardstick_at_points: Times | None = None
         if device is not None:
-            self._model = modelled_times(columns, degree, device, Load.of(workload))
+            load, measure = Load.of(workload), yardstick(device)
+            self._model = modelled_times(columns, degree, device, load)
+            same = measure is device
+            self._yardstick = self._model if same else modelled_times(columns, degree, measure, load)
             if points is not None and len(points):
-                measure = yardstick(device)
-                self._yardstick = (
-                    self._model
-                    if measure is device
-                    else modelled_times(columns, degree, measure, Load.of(workload))
-                )
                 self._yardstick_at_points = modelled_times(
                     columns.take(points.row), degree[points.row], measure, points.load
                 )
@@ -127,8 +135,9 @@ class Speeds:
 
     def _unknown(self) -> Speed:
         n = self._rows
-        integers = [np.full(n, fill, dtype=np.int64) for fill in (-1, -1, 0)]
-        return Speed(*(np.full(n, np.nan) for _ in range(3)), *integers)
+        value, lo, hi = (np.full(n, np.nan) for _ in range(3))
+        rank, point, flags = (np.full(n, fill, dtype=np.int64) for fill in (-1, -1, 0))
+        return Speed(value, lo, hi, rank, point, flags, np.zeros(n))
 
     def _gap(self, quantile: str) -> Speed:
         """Return the gap between tokens from TPOT: their means agree, a middle is modelled, tails are not known."""
@@ -140,7 +149,7 @@ class Speeds:
         lo = np.fmin(tpot.lo, tpot.value * CLOSE_SPREAD.lo)
         hi = np.fmax(tpot.hi, tpot.value * CLOSE_SPREAD.hi)
         rank = np.where(tpot.rank < 0, tpot.rank, _MODELLED)
-        return Speed(tpot.value, lo, hi, rank, tpot.point, tpot.flags & ~EXACT)
+        return Speed(tpot.value, lo, hi, rank, tpot.point, tpot.flags & ~EXACT, tpot.reach)
 
     def _time(self, metric: Metric, quantile: str) -> Speed:
         speed = self._gap(quantile).copy() if metric == "itl" else self._from_roofline(metric, quantile)
@@ -153,24 +162,48 @@ class Speeds:
         if self._model is None or quantile not in {CENTRAL, "mean", "p50"}:
             return speed
         output = self._workload.output_tokens
-        if metric == "end_to_end":
-            first, rest = self.of("ttft", quantile), self.of("tpot", quantile)
-            value, lo, hi = (
-                getattr(first, end) + (output - 1) * getattr(rest, end) for end in ("value", "lo", "hi")
-            )
-            point = np.maximum(first.point, rest.point)
-        elif metric == "per_token":
+        point, reach, half = speed.point, speed.reach, None
+        if metric == "per_token":
             whole = self.of("end_to_end", quantile)
-            tokens = output * self._workload.concurrency
-            value, lo, hi, point = whole.value / tokens, whole.lo / tokens, whole.hi / tokens, whole.point
+            value = whole.value / (output * self._workload.concurrency)
+            point, reach = whole.point, whole.reach
+            distance = distance_of(whole)
+            half = np.fmax(np.log(whole.hi / whole.value), np.log(whole.value / whole.lo))
+        elif metric == "end_to_end":
+            first, rest = self.of("ttft", quantile), self.of("tpot", quantile)
+            value = first.value + (output - 1) * rest.value
+            point, reach = np.maximum(first.point, rest.point), np.maximum(first.reach, rest.reach)
+            distance = np.maximum(distance_of(first), distance_of(rest))
+            low, high = (getattr(first, end) + (output - 1) * getattr(rest, end) for end in ("lo", "hi"))
+            half = np.fmax(np.log(high / value), np.log(value / low))
+            own, near = self._transferred(metric)
+            known = (near < Distance.DEVICE) & (point < 0)
+            value, distance = np.where(known, own, value), np.where(known, near, distance)
         else:
-            modelled: Floats = getattr(self._model, metric)
-            value = modelled.copy()
-            spread = PREFILL_SPREAD if metric == "ttft" else WEAK_SPREAD
-            lo, hi, point = value * spread.lo, value * spread.hi, speed.point
-        lo = np.where(np.isnan(lo), value * CLOSE_SPREAD.lo, lo)
-        hi = np.where(np.isnan(hi), value * CLOSE_SPREAD.hi, hi)
-        return Speed(value, lo, hi, np.where(np.isnan(value), -1, _MODELLED), point.copy(), speed.flags)
+            value, distance = self._transferred(metric)
+        width = halves(widths_of(metric), distance, np.zeros(self._rows))
+        if half is not None:
+            # A sum of recorded times is as uncertain as they are.
+            own_half = np.where(np.isnan(half), math.log(CLOSE_SPREAD.hi), half)
+            width = np.where(point >= 0, own_half, width)
+        flags = SAME_SCHEME * (distance == Distance.VARIANT) | SAME_DEVICE * (distance == Distance.SCHEME)
+        rank = np.where(np.isnan(value), -1, _MODELLED)
+        return Speed(
+            value, value * np.exp(-width), value * np.exp(width), rank, point.copy(), flags, reach.copy()
+        )
+
+    def _transferred(self, metric: Metric) -> tuple[Floats, Integers]:
+        """Return modelled seconds, corrected by what others of the kind showed, and the distance of that evidence."""
+        assert self._model is not None
+        assert self._yardstick is not None
+        return transferred(
+            metric,
+            self._columns,
+            self._model,
+            self._yardstick,
+            general=self._general,
+            effects=self._evidence.effects if self._evidence is not None else EMPTY,
+        )
 
     def _override(self, speed: Speed, metric: Metric, quantile: str) -> None:
         """Put evidence in the place of the roofline, row by row."""
@@ -224,13 +257,32 @@ class Speeds:
             basis=tuple(Basis)[int(speed.rank[row])],
             interval=Interval(lo=min(ends[0], ends[1]), hi=max(ends[2], ends[1]), confidence=CONFIDENCE),
             evidence=evidence,
-            note=_note(flags, has_evidence=bool(evidence)),
+            note=_note(metric, flags, Distance(int(distance_of(speed)[row])), has_evidence=bool(evidence)),
         )
 
 
-def _note(flags: int, *, has_evidence: bool) -> str:
+def distance_of(speed: Speed) -> Integers:
+    """Return the `Distance` of the evidence behind each figure that was not recorded at its own point."""
+    flags = speed.flags
+    near = np.where(flags & (OUTSIDE | SUBSTITUTED), Distance.OUTSIDE, Distance.INSIDE)
+    far = np.where(flags & SAME_DEVICE, Distance.SCHEME, Distance.DEVICE)
+    far = np.where(flags & SAME_SCHEME, Distance.VARIANT, far)
+    return np.where(speed.point >= 0, near, far).astype(np.int64)
+
+
+def _calibration(metric: str, distance: Distance) -> str:
+    width = widths_of(metric)[distance]
+    if not width.calibrated:
+        return "interval assumed: uncalibrated"
+    return f"interval calibrated by {width.points} held-out recordings of {width.groups} groups"
+
+
+def _note(metric: str, flags: int, distance: Distance, *, has_evidence: bool) -> str:
     if not has_evidence:
-        return "roofline with general efficiency: nothing was measured for this variant on this device"
+        basis = f"roofline with the efficiency of {distance.words}"
+        return (
+            f"{basis}: nothing was measured for this variant on this device; {_calibration(metric, distance)}"
+        )
     parts = ["calibrated by the nearest recorded point" if not flags & EXACT else "recorded at this point"]
     if flags & OUTSIDE:
         parts.append("outside the recorded range")
@@ -238,4 +290,6 @@ def _note(flags: int, *, has_evidence: bool) -> str:
         parts.append("another middle of the distribution was recorded, not this one")
     if flags & STALE:
         parts.append("stale: measured more than a year before")
+    if not flags & EXACT:
+        parts.append(_calibration(metric, distance))
     return "; ".join(parts)

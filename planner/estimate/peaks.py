@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 
@@ -18,11 +19,16 @@ from planner.domain.profile import Profile
 from planner.domain.units import Unit
 from planner.domain.workload import Workload
 from planner.estimate.columns import Booleans, Columns, Floats, Integers
+from planner.estimate.conformal import Distance, halves, monotone
 from planner.estimate.evidence import Points
+from planner.estimate.learned import WIDTHS
 from planner.estimate.memory import activation_bytes, kv_bytes
+from planner.estimate.plausible import plausible_peaks
 from planner.estimate.priors import CONFIDENCE, PEAK_SHIFT_SPREAD, PEAK_SPREAD, RUNTIMES
 
-_CONTEXT = np.array([prior.overhead_gpu.lo for prior in RUNTIMES])
+_FRAGMENTATION: Final = np.array([prior.fragmentation.value for prior in RUNTIMES])
+PEAK_WIDTHS: Final = monotone(WIDTHS.get("peak", {}), dict.fromkeys(Distance, 0.0))
+"""Half widths in log space of shifted peaks at CONFIDENCE, calibrated as far as recordings reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,10 @@ class Peaks:
     exact: Booleans
     """True where the recording was made at the very workload asked for."""
     stale: Booleans
+    inside: Booleans
+    """True where the cache asked for lies between recorded ones."""
+    reach: Floats
+    """Octaves to the point a shifted recording was made at."""
 
 
 def first_of_each(rows: Integers) -> Integers:
@@ -45,18 +55,6 @@ def first_of_each(rows: Integers) -> Integers:
     if not len(rows):
         return np.zeros(0, dtype=np.int64)
     return np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
-
-
-def _is_plausible(columns: Columns, degree: Integers, points: Points) -> Booleans:
-    """Return which recordings on GPUs can be peaks of the device; what our own workers measured is not questioned."""
-    own, own_degree = columns.take(points.row), degree[points.row]
-    cache = kv_bytes(
-        own, own_degree, tokens=points.input_tokens + points.output_tokens, concurrency=points.concurrency
-    )
-    least = own.weight_lo / own_degree + cache + _CONTEXT[own.runtime]
-    plausible: Booleans = points.peak_bytes >= least
-    plausible |= points.rank == Basis.MEASURED.rank
-    return plausible
 
 
 def recorded_peaks(
@@ -78,17 +76,24 @@ def recorded_peaks(
         profile=np.full(n, -1, dtype=np.int64),
         exact=np.zeros(n, dtype=np.bool_),
         stale=np.zeros(n, dtype=np.bool_),
+        inside=np.zeros(n, dtype=np.bool_),
+        reach=np.zeros(n),
     )
     known = points.take(~np.isnan(points.peak_bytes))
     if accelerated:
-        known = known.take(_is_plausible(columns, degree, known))
+        known = known.take(plausible_peaks(columns, known))
     if not len(known):
         return peaks
     held = (known.input_tokens + known.output_tokens) * known.concurrency
     asked = workload.context_tokens * workload.concurrency
     exact = known.is_at(workload)
     stale = known.is_stale(now)
-    distance = np.where(exact, 0.0, np.abs(np.log2(held / asked)))
+    apart = (
+        np.log2(known.input_tokens / workload.input_tokens) ** 2
+        + np.log2(known.output_tokens / workload.output_tokens) ** 2
+        + np.log2(known.concurrency / workload.concurrency) ** 2
+    )
+    distance = np.where(exact, 0.0, np.sqrt(apart))
     order = np.lexsort((known.profile, -known.peak_bytes, distance, stale, known.rank, ~exact, known.row))
     best = order[first_of_each(known.row[order])]
     row = known.row[best]
@@ -101,7 +106,8 @@ def recorded_peaks(
     ) + activation_bytes(own, input_tokens=known.input_tokens[best], concurrency=known.concurrency[best])
     here = kv_bytes(own, own_degree, tokens=workload.context_tokens, concurrency=workload.concurrency)
     here = here + activation_bytes(own, input_tokens=workload.input_tokens, concurrency=workload.concurrency)
-    shift = np.where(exact[best], 0.0, here - there)
+    lost = _FRAGMENTATION[own.runtime]
+    shift = np.where(exact[best], 0.0, (here - there) * (1 + lost))
     slack = np.abs(shift) * (PEAK_SHIFT_SPREAD.hi - 1)
     recorded = known.peak_bytes[best]
     least, most = np.full(n, np.inf), np.full(n, -np.inf)
@@ -110,9 +116,14 @@ def recorded_peaks(
     inside = (least[row] <= asked) & (asked <= most[row])
     # Weights alone bound a peak from below, however far a shift goes.
     value = np.maximum(recorded + shift, np.minimum(recorded, own.weight_bytes / own_degree))
+    away = np.where(inside, Distance.INSIDE, Distance.OUTSIDE).astype(np.int64)
+    half = halves(PEAK_WIDTHS, away, distance[best])
+    half = np.where(exact[best], 0.0, half)
     peaks.value[row] = value
-    peaks.lo[row] = recorded * PEAK_SPREAD.lo + (value - recorded) - slack
-    peaks.hi[row] = recorded * PEAK_SPREAD.hi + (value - recorded) + slack
+    peaks.lo[row] = np.minimum(recorded * PEAK_SPREAD.lo + (value - recorded) - slack, value * np.exp(-half))
+    peaks.hi[row] = np.maximum(recorded * PEAK_SPREAD.hi + (value - recorded) + slack, value * np.exp(half))
+    peaks.reach[row] = distance[best]
+    peaks.inside[row] = inside
     peaks.rank[row] = np.where(
         exact[best],
         known.rank[best],

@@ -21,8 +21,10 @@ from planner.estimate.columns import FORMATS, Columns, Floats, Integers, kv_elem
 from planner.estimate.priors import (
     ALL_REDUCE_LATENCY,
     DEFAULT_LINK,
+    HANDOVER,
     RUNTIMES,
     STAND_IN_BANDWIDTH,
+    STAND_IN_INTENSITY,
     STAND_IN_OPERATIONS,
     STEP_OVERHEAD,
 )
@@ -30,6 +32,8 @@ from planner.estimate.priors import (
 _DECODE: Final = np.array([prior.decode_efficiency.value for prior in RUNTIMES])
 _PREFILL: Final = np.array([prior.prefill_efficiency.value for prior in RUNTIMES])
 _LAYER_GPU: Final = np.array([prior.layer_overhead_gpu.value for prior in RUNTIMES])
+_IN_TURN: Final = np.array([prior.splits_layers for prior in RUNTIMES])
+_CHUNK: Final = np.array([float(min(prior.chunk_tokens, 2**40)) for prior in RUNTIMES])
 _LAYER_CPU: Final = np.array([prior.layer_overhead_cpu.value for prior in RUNTIMES])
 
 
@@ -77,14 +81,10 @@ def yardstick(device: Device) -> Device:
     known = _peaks(device)
     if device.bandwidth_bytes_per_second and not np.isnan(known).any():
         return device
-    peak = (
-        device.peak if not np.isnan(known).any() else Peak(fp32=STAND_IN_OPERATIONS, bf16=STAND_IN_OPERATIONS)
-    )
-    return msgspec.structs.replace(
-        device,
-        bandwidth_bytes_per_second=device.bandwidth_bytes_per_second or STAND_IN_BANDWIDTH,
-        peak=peak,
-    )
+    bandwidth = device.bandwidth_bytes_per_second or STAND_IN_BANDWIDTH
+    rate = STAND_IN_OPERATIONS if device.kind is DeviceKind.CPU else STAND_IN_INTENSITY * bandwidth
+    peak = device.peak if not np.isnan(known).any() else Peak(fp32=rate, bf16=rate)
+    return msgspec.structs.replace(device, bandwidth_bytes_per_second=bandwidth, peak=peak)
 
 
 def weight_bytes_read(columns: Columns, concurrency: Floats) -> Floats:
@@ -99,35 +99,41 @@ def weight_bytes_read(columns: Columns, concurrency: Floats) -> Floats:
 def modelled_times(columns: Columns, degree: Integers, device: Device, load: Load) -> Times:
     """Return modelled seconds on `degree` devices of the type. The prompts of all concurrent requests arrive at once."""
     bandwidth = np.float64(device.bandwidth_bytes_per_second or np.nan)
-    peak = _peaks(device)[columns.compute] * degree * _PREFILL[columns.runtime]
+    in_turn = _IN_TURN[columns.runtime]
+    abreast = np.where(in_turn, 1, degree)
     layer = (_LAYER_GPU if device.kind is DeviceKind.GPU else _LAYER_CPU)[columns.runtime]
     layer_seconds = columns.layers * layer
     step_seconds = STEP_OVERHEAD.value + layer_seconds
     link = device.interconnect_bytes_per_second or DEFAULT_LINK
-    hops = np.where(degree > 1, 2 * columns.layers, 0.0)
+    hops = np.where(abreast > 1, 2 * columns.layers, 0.0)
     share = 2 * (degree - 1) / degree * columns.hidden * 2 / link
 
     tokens = load.input_tokens * load.concurrency
     attention = 2 * load.input_tokens * columns.query_width * columns.layers
     operations = tokens * (2 * columns.flop_parameters + attention)
+    one_peak = _peaks(device)[columns.compute] * _PREFILL[columns.runtime]
+    # Devices that work in turn overlap only once the prompt comes in several chunks, after the pipeline has filled.
+    chunks = np.ceil(tokens / _CHUNK[columns.runtime])
+    prefill_peak = one_peak * np.where(in_turn, degree * chunks / (chunks + degree - 1), degree)
     reach = bandwidth * _DECODE[columns.runtime]
-    prefill_reads = (columns.weight_bytes - columns.input_table_bytes) / degree / reach
+    prefill_reads = (columns.weight_bytes - columns.input_table_bytes) / abreast / reach
     ttft = (
-        np.maximum(operations / peak, prefill_reads)
+        np.maximum(operations / prefill_peak, prefill_reads)
         + step_seconds
         + hops * (ALL_REDUCE_LATENCY.value + tokens * share)
     )
 
     context = load.input_tokens + load.output_tokens / 2
-    shards = np.where(columns.latent, 1, np.minimum(degree, columns.kv_heads))
+    shards = np.where(columns.latent, 1, np.minimum(abreast, columns.kv_heads))
     cache = kv_elements(columns, context) * load.concurrency * columns.kv_bits / 8 / shards
-    reads = (weight_bytes_read(columns, load.concurrency) / degree + cache) / reach
+    reads = (weight_bytes_read(columns, load.concurrency) / abreast + cache) / reach
     step_operations = load.concurrency * (
         2 * columns.flop_parameters + 4 * context * columns.query_width * columns.layers
     )
     # fmax keeps the memory bound where the device's matrix throughput is unknown; NaN stays where bandwidth is.
-    bound = np.where(np.isnan(reads), np.nan, np.fmax(reads, step_operations / peak))
+    bound = np.where(np.isnan(reads), np.nan, np.fmax(reads, step_operations / (one_peak * abreast)))
     tpot = bound + step_seconds + hops * (ALL_REDUCE_LATENCY.value + load.concurrency * share)
+    tpot = tpot + np.where(in_turn, (degree - 1) * HANDOVER.value, 0.0)
     end_to_end = ttft + (load.output_tokens - 1) * tpot
     for seconds in (ttft, tpot, end_to_end):
         seconds.setflags(write=False)  # kept and read again for every quantile

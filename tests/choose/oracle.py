@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import dataclass
 from statistics import NormalDist
 
+import numpy as np
+
 from planner.choose.losses import is_baseline, zero_loss
 from planner.domain.constraint import (
     DiskLimit,
@@ -29,19 +31,24 @@ from planner.domain.scenario import Objective, Scenario
 from planner.domain.scheme import NumberFormat
 from planner.domain.variant import FileFormat, Variant
 from planner.domain.workload import Workload
+from planner.estimate.calibration import widths_of
 from planner.estimate.capacity import capacity_of
+from planner.estimate.columns import FORMATS
+from planner.estimate.conformal import Distance
+from planner.estimate.effects import DEVICE_SPREADS, NOISE
+from planner.estimate.learned import EFFECTS
 from planner.estimate.priors import (
     GENERAL,
     KV_SPREAD,
     LLAMA_CPP,
-    PREFILL_SPREAD,
+    RUNTIMES,
     SHARD_SPREAD,
     STEP_OVERHEAD,
     TRANSFORMERS,
     VLLM,
-    WEAK_SPREAD,
     RuntimePrior,
     Z,
+    runtime_family,
 )
 from tests.choose.records import Records
 
@@ -151,6 +158,51 @@ def roofline(
     return ttft, max(reads, compute_step) + step
 
 
+def unseen_seconds(
+    metric: str, variant: Variant, device: Device, grouped: Grouped, *, prior: RuntimePrior, load: Workload
+) -> tuple[float, float]:
+    """Return (seconds, half width in log space) for a variant without recordings, from those of others on the device.
+
+    The effects are written as one dense linear prediction over all recordings (kriging) in place of the tree. A profile
+    of `generate` has one point, at `load`.
+    """
+    own = RUNTIMES.index(prior)
+    cell = (own, variant.scheme.weight.format)
+    general = EFFECTS[metric]
+    models, by_id = grouped.models, {v.id: v for v in grouped.variants}
+    cells, ratios = [], []
+    for profile in grouped.records.profiles:
+        if profile.device_id != device.id:
+            continue
+        point, other = profile.points[0], by_id[profile.variant_id]
+        distribution = point.ttft_seconds if metric == "ttft" else point.tpot_seconds
+        assert distribution is not None
+        family = runtime_family(profile.runtime.name, profile.runtime.mode)
+        times = roofline(other, models[other.model_id], device, load=load, prior=RUNTIMES[family])
+        recorded = distribution.p50 if distribution.p50 is not None else distribution.mean
+        cells.append((family, other.scheme.weight.format))
+        level = float(general.at(np.array([family]), np.array([FORMATS.index(cells[-1][1])]))[0])
+        ratios.append(math.log(recorded / times[metric != "ttft"]) - level)
+    value = roofline(variant, models[variant.model_id], device, load=load, prior=prior)[metric != "ttft"]
+    value *= math.exp(float(general.at(np.array([own]), np.array([FORMATS.index(cell[1])]))[0]))
+    distance = Distance.DEVICE
+    if cells:
+        whole, by_family, by_cell, by_variant = (spread**2 for spread in DEVICE_SPREADS)
+
+        def shared(one: tuple[int, NumberFormat], two: tuple[int, NumberFormat]) -> float:
+            return whole + by_family * (one[0] == two[0]) + by_cell * (one == two)
+
+        kernel = np.array([[shared(a, b) for b in cells] for a in cells])
+        kernel += np.eye(len(cells)) * (by_variant + NOISE**2)
+        weights = np.linalg.solve(kernel, np.array(ratios))
+        value *= math.exp(float(np.array([shared(cell, other) for other in cells]) @ weights))
+        if cell in cells:
+            distance = Distance.VARIANT
+        elif own in {family for family, _ in cells}:
+            distance = Distance.SCHEME
+    return value, widths_of(metric)[distance].half
+
+
 def _speed_verdict(
     limit: LatencyLimit,
     variant: Variant,
@@ -160,6 +212,7 @@ def _speed_verdict(
     load: Workload,
     profiles: list[Profile],
     prior: RuntimePrior,
+    grouped: Grouped,
 ) -> str:
     """Return met, likely or no, for devices with known bandwidth and profiles at the very workload."""
     if device is None:
@@ -181,9 +234,8 @@ def _speed_verdict(
         return "likely" if stand_in <= limit.limit else "no"
     if limit.quantile in {"p90", "p95", "p99"} or device.bandwidth_bytes_per_second is None:
         return "no"
-    value = roofline(variant, model, device, load=load, prior=prior)[metric != "ttft"]
-    spread = PREFILL_SPREAD if metric == "ttft" else WEAK_SPREAD
-    if value * spread.lo > limit.limit:
+    value, half = unseen_seconds(metric, variant, device, grouped, prior=prior, load=load)
+    if value * math.exp(-half) > limit.limit:
         return "no"
     return "likely" if value <= limit.limit else "no"
 
@@ -292,7 +344,7 @@ def answer_from(scenario: Scenario, grouped: Grouped) -> Answer:  # noqa: C901, 
                 if not isinstance(runtime, RuntimeFilter) or p.runtime.name == runtime.name
             ]
             said_speed = _speed_verdict(
-                latency, variant, model, device, load=load, profiles=speaking, prior=prior
+                latency, variant, model, device, load=load, profiles=speaking, prior=prior, grouped=grouped
             )
             if said_speed == "no":
                 rejected = rejected or latency.key
