@@ -8,18 +8,15 @@ Unknown query parameters are ignored: new releases of clients send new ones.
 
 from __future__ import annotations
 
-import logging
 import re
-import threading
-import time
-from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlencode
 
 import msgspec
 from litestar import Request, Response, Router, get, post, route
 from litestar.di import NamedDependency, Provide
+from litestar.enums import ScopeType
 from litestar.params import RawBody, SkipValidation
 from litestar.types import ASGIApp, Receive, Scope, Send
 
@@ -28,21 +25,17 @@ from planner.api.artifacts import respond_with_file
 from planner.api.hub_address import MAIN, Address, parse
 from planner.api.hub_errors import HANDLERS, Refusal, header_text, no_entry, no_repository
 from planner.api.hub_listing import listed, page_bounds
-from planner.api.hub_repositories import Kind, Repositories, Repository
+from planner.api.hub_repositories import Kind, Repository
 from planner.api.hub_revisions import Snapshot
 from planner.api.hub_standing import standing
+from planner.api.hub_view import HubView
 from planner.api.safety import RAW_BODY
 from planner.domain.variant import Artifact, Variant
-from planner.errors import PlannerError
 from planner.wire.serving import Load, Serving
-
-log = logging.getLogger("planner.api.hub")
 
 PREFIX: Final = "/api/hub"
 HTTP_LIMIT: Final = 50 * 1000**3
 """Clients refuse to download larger files without Xet when they know the size (`MAX_HTTP_DOWNLOAD_SIZE`)."""
-NOTED_SECONDS: Final = 60.0
-MAX_NOTED: Final = 10_000
 MAX_PATHS: Final = 10_000
 _STATE: Final = "hub_address"
 _CLIENT: Final = re.compile(r"\bhf_hub/(\d+)\.(\d+)")
@@ -50,74 +43,27 @@ _SIZE_FREE_SINCE: Final = (1, 31)
 """First release of huggingface_hub that downloads a file whose size it was not told beforehand."""
 
 HubRequest = Request[Any, Any, Any]
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 def read_addresses(app: ASGIApp) -> ASGIApp:
     """Return `app` behind a reader of addresses, which sends requests of the protocol to the handlers of this module."""
 
     async def read(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            root = scope.get("root_path", "")
+        if scope["type"] == ScopeType.HTTP:
+            root = scope["root_path"] if "root_path" in scope else ""  # noqa: SIM401 - `get` of a scope is untyped
             address = parse(scope["raw_path"].decode("latin-1").removeprefix(root))
             if address is not None:
                 scope["path"] = f"{root}{PREFIX}/{address.operation.value}"
-                cast("dict[str, Any]", scope.setdefault("state", {}))[_STATE] = address
+                if "state" not in scope:
+                    scope["state"] = {}
+                scope["state"][_STATE] = address
         await app(scope, receive, send)
 
     return read
 
 
-class HubView:
-    """The repositories of the registry's present revision, and which loads were logged a moment ago."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._repositories: Repositories | None = None
-        self._noted: OrderedDict[tuple[str, str, str, str], float] = OrderedDict()
-        self._asked: OrderedDict[tuple[str, str, str, str], str] = OrderedDict()
-
-    def repositories(self, service: Serving) -> Repositories:
-        """Return the repositories, arranged anew when the registry has changed."""
-        held = service.holdings()
-        with self._lock:
-            if self._repositories is None or self._repositories.revision != held.revision:
-                self._repositories = Repositories(held)
-            return self._repositories
-
-    def remember(self, load: Load, variant_id: str) -> None:
-        """Keep the name by which a client found a variant: it fetches the files by commit."""
-        with self._lock:
-            _keep(self._asked, _key(load, variant_id), load.revision)
-
-    def note(self, service: Serving, load: Load, variant_id: str) -> None:
-        """Log that files of a variant are handed out; a load's many files are noted once a minute."""
-        key, now = _key(load, variant_id), time.monotonic()
-        with self._lock:
-            if now - self._noted.get(key, -NOTED_SECONDS) < NOTED_SECONDS:
-                return
-            _keep(self._noted, key, now)
-            asked = self._asked.get(key, load.revision)
-        try:
-            service.record_download(msgspec.structs.replace(load, revision=asked), variant_id=variant_id)
-        except PlannerError as error:
-            log.warning("a download by %s could not be logged: %s", load.client, error.message)
-
-
-def _key(load: Load, variant_id: str) -> tuple[str, str, str, str]:
-    return load.client, load.user_agent, load.repository, variant_id
-
-
-def _keep(kept: OrderedDict[K, V], key: K, value: V) -> None:
-    kept[key] = value
-    kept.move_to_end(key)
-    while len(kept) > MAX_NOTED:
-        kept.popitem(last=False)
-
-
 def _address(request: HubRequest) -> Address:
-    address: Address | None = request.scope.get("state", {}).get(_STATE)
+    address: Address | None = request.state.get(_STATE)
     if address is None:
         raise no_repository(request.url.path)
     return address
@@ -327,7 +273,7 @@ def read_file(service: HubService, hub_view: View, request: HubRequest, where: W
     response = respond_with_file(service, request, artifact.sha256, headers=headers)
     if request.method == "HEAD" and silent:
         response.headers.pop("content-length", None)
-    elif request.method == "GET" and response.status_code < 300:
+    elif request.method == "GET" and (response.status_code or 200) < 300:
         hub_view.note(service, _load(request, snapshot.repository, where.revision), variant.id)
     return response
 
