@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from planner.deploy.compose import compose_file
@@ -13,6 +14,7 @@ from planner.deploy.lock import Lock, LockedRuntime
 from planner.deploy.names import dns_label
 from planner.deploy.runtimes import RuntimeFacts, runtime_facts
 from planner.deploy.yaml_text import write_yaml
+from planner.domain.constraint import RuntimeFilter
 from planner.domain.runtime import canonical
 from planner.domain.units import format_bytes, format_ratio
 from planner.domain.variant import FileFormat
@@ -152,30 +154,50 @@ def _document(lock: Lock, made: Container, options: DeployOptions, served: str) 
 
 
 def _notes(lock: Lock, runtime: LockedRuntime, facts: RuntimeFacts, options: DeployOptions) -> list[str]:
-    notes: list[str] = []
-    risk = lock.scenario.risk
-    capacity = lock.placement.capacity_bytes
+    """Return what is to be known before starting it: what may not fit, what was assumed, what is not checked."""
+    return [
+        *_memory_notes(lock, runtime, facts),
+        *_placement_notes(lock, facts),
+        *_version_notes(lock, runtime, facts),
+        *_loading_notes(lock, facts, options),
+    ]
+
+
+def _memory_notes(lock: Lock, runtime: LockedRuntime, facts: RuntimeFacts) -> Iterator[str]:
+    wanted, capacity = 1 - lock.scenario.risk, lock.placement.capacity_bytes
     if capacity is None:
-        notes.append("The scenario names no memory: no share of it is set, and whether it fits is not known.")
-    elif runtime.fit_probability is not None and runtime.fit_probability < 1 - risk:
-        notes.append(
+        yield "The scenario names no memory: no share of it is set, and whether it fits is not known."
+    elif runtime.fit_probability is not None and runtime.fit_probability < wanted:
+        yield (
             f"Under {facts.name} a peak of {format_bytes(runtime.peak_bytes)} of {format_bytes(capacity)} is expected: "
-            f"it fits with probability {runtime.fit_probability:.3f}, less than the {format_ratio(1 - risk)} asked for."
+            f"it fits with probability {runtime.fit_probability:.3f}, less than the {format_ratio(wanted)} asked for."
         )
+
+
+def _placement_notes(lock: Lock, facts: RuntimeFacts) -> Iterator[str]:
+    placement = lock.placement
+    if placement.spans_machines:
+        yield f"One replica spans machines: start {facts.name} on each of them as its documentation says."
+    if placement.replicas > 1:
+        yield f"The request rate needs {placement.replicas} replicas."
+    if placement.used * placement.replicas < placement.count:
+        yield f"{placement.used} of {placement.count} devices are used by one replica."
+
+
+def _version_notes(lock: Lock, runtime: LockedRuntime, facts: RuntimeFacts) -> Iterator[str]:
     if runtime.version != facts.version:
-        notes.append(
-            f"The lock's flags were written for {facts.name} {runtime.version}; {facts.version} is the one known here."
-        )
+        yield f"The lock's flags were written for {facts.name} {runtime.version}; {facts.version} is the one known here."
+    asked = next(
+        (each.version for each in lock.scenario.constraints if isinstance(each, RuntimeFilter)), None
+    )
+    if asked is not None and asked != facts.version:
+        yield f"The question is about {facts.name} {asked}; flags and image are those of {facts.version}."
+
+
+def _loading_notes(lock: Lock, facts: RuntimeFacts, options: DeployOptions) -> Iterator[str]:
+    if lock.variant.file_format is FileFormat.UNKNOWN:
+        yield f"The variant's file format is not known: that {facts.name} loads it is assumed."
     if options.model is not None:
-        notes.append("The files come from elsewhere: that they are the variant's is not checked.")
+        yield "The files come from elsewhere: that they are the variant's is not checked."
     if facts.name == "transformers":
-        notes.append("transformers serve has no option that limits the length or number of requests.")
-    if lock.placement.spans_machines:
-        notes.append(
-            f"One replica spans machines: start {facts.name} on each of them as its documentation says."
-        )
-    if lock.placement.replicas > 1:
-        notes.append(f"The request rate needs {lock.placement.replicas} replicas.")
-    if lock.placement.used * lock.placement.replicas < lock.placement.count:
-        notes.append(f"{lock.placement.used} of {lock.placement.count} devices are used by one replica.")
-    return notes
+        yield "transformers serve has no option that limits the length or number of requests."

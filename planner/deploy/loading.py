@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from planner.deploy.runtimes import RUNTIMES, RuntimeFacts
@@ -54,13 +55,21 @@ def refusal(facts: RuntimeFacts, variant: Variant, kind: DeviceKind) -> str | No
     return None
 
 
-def check_loads(facts: RuntimeFacts, variant: Variant, kind: DeviceKind) -> None:
-    """Raise InvalidInput when the runtime cannot serve the variant, saying why and what can."""
+def check_loads(
+    facts: RuntimeFacts, variant: Variant, kind: DeviceKind, *, others: Iterable[Variant] = ()
+) -> None:
+    """Raise InvalidInput when the runtime cannot serve the variant, saying why, what can, and which of `others` it could."""
     reason = refusal(facts, variant, kind)
-    if reason is not None:
-        others = [other.name for other in RUNTIMES.values() if refusal(other, variant, kind) is None]
-        allowed = ", ".join(others) or "no runtime that commands are written for; choose another variant"
-        raise InvalidInput("runtime", reason, allowed=allowed)
+    if reason is None:
+        return
+    able = [other.name for other in RUNTIMES.values() if refusal(other, variant, kind) is None]
+    instead = next((other for other in others if refusal(facts, other, kind) is None), None)
+    ways = [*able]
+    if instead is not None:
+        ways.append(f"with {facts.name} {instead.name}: add `{instead.scheme.name}` to the question")
+    raise InvalidInput(
+        "runtime", reason, allowed=", ".join(ways) or "another variant: no runtime loads this one"
+    )
 
 
 def first_loading(variant: Variant, kind: DeviceKind) -> RuntimeFacts | None:

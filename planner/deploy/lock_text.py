@@ -70,10 +70,12 @@ def _document(text: str, source: str) -> dict[str, Any]:
         raise InvalidFile(
             source, "", f"is neither TOML nor JSON: {error}", allowed="what `planner lock` writes"
         ) from None
-    if not isinstance(document, dict):
-        raise InvalidFile(source, "", "is not a table of fields", allowed="what `planner lock` writes")
-    fields: dict[str, Any] = document
-    return fields
+    try:
+        return msgspec.convert(document, dict[str, Any])
+    except msgspec.ValidationError:
+        raise InvalidFile(
+            source, "", "is not a table of fields", allowed="what `planner lock` writes"
+        ) from None
 
 
 def _refused(source: str, message: str) -> InvalidFile:

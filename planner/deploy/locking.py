@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -58,12 +58,19 @@ def under_runtime(scenario: Scenario, name: str) -> Scenario:
 
 
 def make_lock(
-    plan: Plan, variant: Variant, model: Model, device: Device | None, *, runtime: str | None = None
+    plan: Plan,
+    variant: Variant,
+    model: Model,
+    device: Device | None,
+    *,
+    runtime: str | None = None,
+    others: Iterable[Variant] = (),
 ) -> Lock:
     """Return the lock of what `plan` chose. `variant`, `model` and `device` are those of its answer.
 
     Without `runtime`, it is the one the scenario asks for, that of the speeds in the answer, or the first that can load
-    the variant. Raises InvalidInput for an infeasible plan, and for a runtime that cannot load the variant.
+    the variant. Raises InvalidInput for an infeasible plan, and for a runtime that cannot load the variant, naming the first
+    of `others`, the alternatives, that it could.
     """
     if not isinstance(plan.result, Recommended):
         raise InvalidInput(
@@ -71,7 +78,7 @@ def make_lock(
         )
     chosen = plan.result.chosen
     placement = _placement(plan.scenario, chosen, device)
-    facts = _runtime(plan.scenario, chosen, variant, placement.kind, runtime)
+    facts = _runtime(plan.scenario, chosen, variant, placement.kind, wanted=runtime, others=others)
     return Lock(
         lock_version=LOCK_VERSION,
         plan=LockedPlan(
@@ -124,13 +131,19 @@ def _placement(scenario: Scenario, chosen: Candidate, device: Device | None) -> 
 
 
 def _runtime(
-    scenario: Scenario, chosen: Candidate, variant: Variant, kind: DeviceKind, wanted: str | None
+    scenario: Scenario,
+    chosen: Candidate,
+    variant: Variant,
+    kind: DeviceKind,
+    *,
+    wanted: str | None,
+    others: Iterable[Variant],
 ) -> RuntimeFacts | None:
     asked = next((each.name for each in scenario.constraints if isinstance(each, RuntimeFilter)), None)
     name = wanted or asked
     if name is not None:
         facts = runtime_facts(name)
-        check_loads(facts, variant, kind)
+        check_loads(facts, variant, kind, others=others)
         return facts
     seen = chosen.latency.runtime
     if seen is not None:

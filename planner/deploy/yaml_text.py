@@ -26,7 +26,10 @@ class _Dumper(yaml.SafeDumper):
 
 def _string(dumper: _Dumper, value: str) -> yaml.ScalarNode:
     style = None if _PLAIN.fullmatch(value) else "|" if "\n" in value else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+    # PyYAML's stubs leave the value untyped
+    return dumper.represent_scalar(  # pyright: ignore[reportUnknownMemberType]
+        "tag:yaml.org,2002:str", value, style=style
+    )
 
 
 _Dumper.add_representer(str, _string)

@@ -31,7 +31,10 @@ class Deploying(Answers):
         variant = index.variants[stored.result.chosen.variant_id]
         hardware = stored.scenario.hardware
         device = index.device(hardware.device_id) if hardware and hardware.device_id else None
-        return make_lock(stored, variant, index.models[variant.model_id], device, runtime=runtime)
+        others = tuple(index.variants[each.variant_id] for each in stored.result.alternatives)
+        return make_lock(
+            stored, variant, index.models[variant.model_id], device, runtime=runtime, others=others
+        )
 
     def check(self, lock: Lock) -> LockCheck:
         """Return how a lock stands, from one revision of the registry and the time now."""
