@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 
@@ -188,9 +189,8 @@ class Speeds:
             width = np.where(point >= 0, own_half, width)
         flags = SAME_SCHEME * (distance == Distance.VARIANT) | SAME_DEVICE * (distance == Distance.SCHEME)
         rank = np.where(np.isnan(value), -1, _MODELLED)
-        return Speed(
-            value, value * np.exp(-width), value * np.exp(width), rank, point.copy(), flags, reach.copy()
-        )
+        factor = np.exp(width)
+        return Speed(value, value / factor, value * factor, rank, point.copy(), flags, reach.copy())
 
     def _transferred(self, metric: Metric) -> tuple[Floats, Integers]:
         """Return modelled seconds, corrected by what others of the kind showed, and the distance of that evidence."""
@@ -257,17 +257,30 @@ class Speeds:
             basis=tuple(Basis)[int(speed.rank[row])],
             interval=Interval(lo=min(ends[0], ends[1]), hi=max(ends[2], ends[1]), confidence=CONFIDENCE),
             evidence=evidence,
-            note=_note(metric, flags, Distance(int(distance_of(speed)[row])), has_evidence=bool(evidence)),
+            note=_note(
+                metric, flags, Distance(int(_DISTANCES[int(point < 0), flags])), has_evidence=bool(evidence)
+            ),
         )
+
+
+def _distance_table() -> Integers:
+    """Return the distance by flags, for rows with a point of their own (first row) and without."""
+    table = np.zeros((2, 64), dtype=np.int64)
+    for flags in range(64):
+        near = flags & (OUTSIDE | SUBSTITUTED)
+        table[0, flags] = Distance.OUTSIDE if near else Distance.INSIDE
+        far = Distance.SCHEME if flags & SAME_DEVICE else Distance.DEVICE
+        table[1, flags] = Distance.VARIANT if flags & SAME_SCHEME else far
+    return table
+
+
+_DISTANCES: Final = _distance_table()
 
 
 def distance_of(speed: Speed) -> Integers:
     """Return the `Distance` of the evidence behind each figure that was not recorded at its own point."""
-    flags = speed.flags
-    near = np.where(flags & (OUTSIDE | SUBSTITUTED), Distance.OUTSIDE, Distance.INSIDE)
-    far = np.where(flags & SAME_DEVICE, Distance.SCHEME, Distance.DEVICE)
-    far = np.where(flags & SAME_SCHEME, Distance.VARIANT, far)
-    return np.where(speed.point >= 0, near, far).astype(np.int64)
+    found: Integers = _DISTANCES[(speed.point < 0).astype(np.int64), speed.flags]
+    return found
 
 
 def _calibration(metric: str, distance: Distance) -> str:
