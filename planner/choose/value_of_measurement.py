@@ -41,7 +41,7 @@ def measurements(scenario: Scenario, index: Index, *, now: datetime | None = Non
     """
     assessment = assess_selected(index, resolve(scenario, index, now=now))
     order = rank(assessment)
-    contest = _Contest(assessment, order)
+    contest = Contest(assessment, order)
     positions = np.concatenate((order[:SHORTLIST], _rejected(assessment)))
     found: list[WorthMeasuring] = []
     for figures in (Losses(assessment), Places(assessment)):
@@ -85,7 +85,7 @@ def _unmeasurable(assessment: Assessment) -> Iterator[str]:
 
 
 def _of_kind(
-    assessment: Assessment, contest: _Contest, figures: OpenFigures, positions: Integers
+    assessment: Assessment, contest: Contest, figures: OpenFigures, positions: Integers
 ) -> Iterator[WorthMeasuring]:
     index = assessment.index
     eligible = figures.eligible()
@@ -126,7 +126,7 @@ def _of_kind(
         )
 
 
-class _Contest:
+class Contest:
     """Who would be chosen if one variant's figures were others.
 
     Of the rest only two orders are possible, and both are kept: with and without the baselines standing back.
