@@ -45,6 +45,10 @@ def test_recipes_are_listed(capsys):
     shown = capsys.readouterr().out
     assert "group_size" in shown
     assert "128" in shown
+    assert main(["recipes", "int8-weight-only"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "group_size null a whole number, null" in shown
+    assert "compute bfloat16 bfloat16, float16, float32" in shown
     assert main(["recipes", "int4_pakced"]) == 2
     assert "int4_packed" in capsys.readouterr().err
 

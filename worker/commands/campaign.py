@@ -23,7 +23,7 @@ from worker.campaign.run import Standing, run_campaign, standings
 from worker.campaign.specification import built_in, find_campaign, read_campaign
 from worker.campaign.units import TrainWork, Unit, units_of
 from worker.commands.execute import stop_on_signal
-from worker.commands.options import json_option
+from worker.commands.options import json_option, prepare_folder
 from worker.commands.show import print_json, progress_bar
 from worker.failure import JobStopped
 
@@ -116,6 +116,7 @@ def _run(
     retry: bool,
     as_json: bool,
 ) -> None:
+    prepare_folder(out, field="out")
     end = time.monotonic() + budget
     campaign = read_campaign(path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

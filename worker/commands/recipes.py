@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -10,10 +9,9 @@ import rich_click as click
 from rich.console import Console
 from rich.table import Table
 
-from planner.errors import NotFound
 from worker.commands.options import json_option
 from worker.commands.show import print_json
-from worker.recipes import RECIPES, Recipe
+from worker.recipes import RECIPES, Recipe, allowed_values, find_recipe
 
 
 @click.command("recipes")
@@ -21,8 +19,7 @@ from worker.recipes import RECIPES, Recipe
 @json_option
 def command(*, name: str | None, as_json: bool) -> None:
     """List the recipes and what they need of a machine; with NAME, show one with its settings and their defaults."""
-    if name is not None and name not in RECIPES:
-        raise NotFound("recipe", name, nearest=tuple(get_close_matches(name, RECIPES, n=3, cutoff=0.4)))
+    name = None if name is None else find_recipe(name)
     rows = [_row(key, kind) for key, kind in RECIPES.items() if name in {None, key}]
     if as_json:
         print_json(rows if name is None else rows[0])
@@ -56,10 +53,12 @@ def _print_one(row: dict[str, Any]) -> None:
     if row["needs_text"]:
         console.print("calibrates or trains on text (--data)")
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("setting", "default"):
+    for column in ("setting", "default", "allowed"):
         table.add_column(column)
+    allowed = allowed_values(row["recipe"])
     for key, value in row["settings"].items():
-        table.add_row(key, str(value))
+        shown = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        table.add_row(key, shown, allowed[key])
     console.print(table if row["settings"] else "no settings")
 
 

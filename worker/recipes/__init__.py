@@ -69,12 +69,24 @@ __all__ = [
     "AnyRecipe",
     "Ingredients",
     "Recipe",
+    "allowed_values",
     "canonical_json",
+    "find_recipe",
     "parse_recipe",
     "recipe_digest",
     "recipe_name",
     "recipe_settings",
 ]
+
+
+def find_recipe(name: str) -> str:
+    """Return the registered name that `name` stands for, which may have hyphens. Raises NotFound."""
+    key = name.strip().lower().replace("-", "_")
+    if key not in RECIPES:
+        raise NotFound(
+            "recipe", name, nearest=tuple(get_close_matches(key, RECIPES, n=3, cutoff=0.4)) or tuple(RECIPES)
+        )
+    return key
 
 
 def parse_recipe(name: str, settings: Mapping[str, Any] | None = None) -> AnyRecipe:
@@ -83,11 +95,7 @@ def parse_recipe(name: str, settings: Mapping[str, Any] | None = None) -> AnyRec
     Numbers and booleans may come as text, as from a command line. Raises NotFound for an unknown name, InvalidInput for
     an unknown or wrong setting.
     """
-    key = name.strip().lower().replace("-", "_")
-    if key not in RECIPES:
-        raise NotFound(
-            "recipe", name, nearest=tuple(get_close_matches(key, RECIPES, n=3, cutoff=0.4)) or tuple(RECIPES)
-        )
+    key = find_recipe(name)
     fields = [field.name for field in msgspec.structs.fields(RECIPES[key])]
     for setting in settings or {}:
         if setting not in fields:
@@ -110,8 +118,18 @@ def _wrong_setting(recipe: str, settings: Mapping[str, Any], problem: str) -> In
     name = name.removesuffix("`")
     if name not in settings:
         return InvalidInput("recipe", problem)
-    kind = next(field.type for field in msgspec.structs.fields(RECIPES[recipe]) if field.name == name)
-    return InvalidInput(f"recipe.{name}", f"`{settings[name]}` is not allowed", allowed=_allowed(kind))
+    return InvalidInput(
+        f"recipe.{name}", f"`{settings[name]}` is not allowed", allowed=allowed_values(recipe)[name]
+    )
+
+
+def allowed_values(recipe: str) -> dict[str, str]:
+    """Return what each setting of a registered recipe may be, in words, as far as its type says."""
+    return {
+        field.name: _allowed(field.type)
+        for field in msgspec.structs.fields(RECIPES[recipe])
+        if field.name != "recipe"
+    }
 
 
 def _allowed(kind: Any) -> str:

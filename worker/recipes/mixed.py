@@ -59,7 +59,9 @@ class Mixed(Recipe, frozen=True, kw_only=True, dict=True, tag="mixed"):
     group_size: int = 32
     """Weights of a row that share a scale, in the formats below 8 bits."""
     limit: Literal["loss", "bits", "bytes"] = "loss"
+    """What the budget bounds: the relative loss, the bits a weight of a linear layer takes, or the bytes of all weights."""
     budget: float = 0.01
+    """The bound itself: a share such as 0.01 for `loss`, else a number of bits or bytes."""
     keep: str = ""
     """Patterns of layer names that keep 16 bits whatever their sensitivity, separated by commas, such as `*.self_attn.*`."""
     grouping: Grouping = "module"
