@@ -12,7 +12,7 @@ from planner.deploy.kserve import inference_service
 from planner.deploy.kubernetes import manifests
 from planner.deploy.lock import Lock, LockedRuntime
 from planner.deploy.names import dns_label
-from planner.deploy.runtimes import RuntimeFacts, runtime_facts
+from planner.deploy.runtimes import RUNTIMES, RuntimeFacts, runtime_facts
 from planner.deploy.yaml_text import write_yaml
 from planner.domain.constraint import RuntimeFilter
 from planner.domain.runtime import canonical
@@ -73,9 +73,9 @@ def _runtime(lock: Lock, target: Target) -> tuple[LockedRuntime, RuntimeFacts]:
     if runtime is None:
         raise InvalidInput(
             "runtime",
-            f"no runtime that commands are written for loads {lock.variant.name} "
+            f"the lock has none: no commands are written for the one asked for, or for any that loads {lock.variant.name} "
             f"({lock.variant.scheme}, {lock.variant.file_format.value} files)",
-            allowed="a lock of another variant: ask with a runtime, such as `… on vllm`",
+            allowed=f"a lock for {', '.join(RUNTIMES)}: ask with the runtime, such as `… on vllm`",
         )
     facts = runtime_facts(runtime.name)
     if target.runtime is not None and canonical(target.runtime) != facts.name:

@@ -20,7 +20,7 @@ from planner.deploy.lock import (
     LockedRuntime,
     LockedVariant,
 )
-from planner.deploy.runtimes import RuntimeFacts, runtime_facts
+from planner.deploy.runtimes import RUNTIMES, RuntimeFacts, runtime_facts
 from planner.domain.constraint import RuntimeFilter
 from planner.domain.device import Device, DeviceKind
 from planner.domain.figure import Basis, Figure
@@ -68,7 +68,7 @@ def make_lock(
 ) -> Lock:
     """Return the lock of what `plan` chose. `variant`, `model` and `device` are those of its answer.
 
-    Without `runtime`, it is the one the scenario asks for, that of the speeds in the answer, or the first that can load
+    Without `runtime`, it is the one the scenario asks for (none when no commands are written for that one), that of the speeds in the answer, or the first that can load
     the variant. Raises InvalidInput for an infeasible plan, and for a runtime that cannot load the variant, naming the first
     of `others`, the alternatives, that it could.
     """
@@ -141,6 +141,8 @@ def _runtime(
 ) -> RuntimeFacts | None:
     asked = next((each.name for each in scenario.constraints if isinstance(each, RuntimeFilter)), None)
     name = wanted or asked
+    if wanted is None and asked is not None and canonical(asked) not in RUNTIMES:
+        return None  # the answer can be locked and judged; only commands for it are not written here
     if name is not None:
         facts = runtime_facts(name)
         check_loads(facts, variant, kind, others=others)

@@ -147,7 +147,7 @@ def test_deploy_prints_a_script_and_the_reasons(run, registered):
     code, out, err = run("deploy", QUESTION, "--to", "vllm", "--port", "8123")
     assert code == 0
     assert f"planner fetch {registered} models/tiny-locks-fp32" in out
-    assert "vllm serve models/tiny-locks-fp32" in out
+    assert "exec vllm serve models/tiny-locks-fp32" in out
     assert "--port 8123" in out
     assert "concurrency of the scenario" in err
     subprocess.run(["sh", "-n"], input=out, text=True, check=True)

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planner.deploy.deploying import deploy
+from planner.deploy.deployment import DeployOptions, Target
 from planner.deploy.lock_text import LockForm, read_lock, write_lock
 from planner.deploy.locking import make_lock, under_runtime
 from planner.domain.constraint import RuntimeFilter
@@ -164,3 +166,19 @@ def test_hardware_without_a_device_has_a_capacity_and_no_vendor():
     assert lock.placement.count == 2
     assert lock.placement.capacity_bytes
     assert make_lock(plan_of(BF16, hardware=None), BF16, MODEL, None).placement.capacity_bytes is None
+
+
+def test_a_runtime_that_no_commands_are_written_for_is_locked_without_one():
+    made = plan_of(BF16)
+    tgi = msgspec.structs.replace(made.scenario, constraints=(RuntimeFilter(name="tgi"),))
+    lock = make_lock(msgspec.structs.replace(made, scenario=tgi), BF16, MODEL, GPU)
+    assert lock.runtime is None
+    assert read_lock(write_lock(lock, LockForm.TOML), source="x") == lock
+    with pytest.raises(InvalidInput, match="the lock has none"):
+        deploy(lock, DeployOptions(target=Target.COMPOSE))
+
+
+def test_another_variant_that_the_runtime_loads_is_named():
+    made = plan_of(NF4)
+    with pytest.raises(InvalidInput, match=r"with vllm .*int4-kv8.*: add `int4-g64-kv-fp8`"):
+        make_lock(made, NF4, MODEL, GPU, runtime="vllm", others=(GGUF, FP8_CACHE))

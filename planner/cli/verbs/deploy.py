@@ -39,7 +39,10 @@ def document_of(made: Deployment) -> Document:
     """Return the one file of a deployment: its manifest, or its commands as a script."""
     if made.documents:
         return made.documents[0]
-    body = "\n\n".join(f"# {step.purpose}\n{shell_line(step)}" for step in made.commands)
+    lines = [shell_line(step) for step in made.commands]
+    lines[-1] = f"exec {lines[-1]}"  # signals reach the server, not a shell around it
+    parts = zip(made.commands, lines, strict=True)
+    body = "\n\n".join(f"# {step.purpose}\n{line}" for step, line in parts)
     return Document(name=f"serve-{made.runtime}.sh", content=f"#!/bin/sh\nset -eu\n\n{body}\n")
 
 
