@@ -40,7 +40,7 @@ def slug(name: str) -> str:
     """
     plain = _REPEATED.sub(lambda match: match.group()[0], _UNALLOWED.sub("-", name)).strip("-.")
     fits = len(plain) <= _LONGEST and plain not in _RESERVED and not plain.endswith(".git")
-    if plain == name and fits:
+    if plain and plain == name and fits:
         return plain
     mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{plain[: _LONGEST - 9].rstrip('-.') or 'variant'}-{mark}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from enum import Enum
 from typing import Final
 
@@ -23,6 +24,7 @@ from planner.domain.model import Model
 from planner.domain.variant import FileFormat, Variant
 from planner.wire.serving import Holdings
 
+_SHOWN: Final = 5
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -95,7 +97,8 @@ class Repositories:
             return Repository(
                 id=id_, kind=Kind.PLAN, model=None, variants=self._newest, commits=self._commits
             )
-        others = [other.id for other in self._of(organization, name)][:5]
+        known = [other.id for other in self._of(organization, name)]
+        others = get_close_matches(id_, known, n=_SHOWN, cutoff=0.0)
         raise no_repository(id_, f"; there are {', '.join(others)}" if others else "")
 
     def _of(self, organization: str, name: str) -> list[Repository]:

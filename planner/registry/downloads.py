@@ -87,7 +87,7 @@ def latest(
 def counts(tx: Transaction) -> dict[str, int]:
     """Return how many loads each repository has had."""
     statement = select(Downloads.repository, func.count()).group_by(Downloads.repository)
-    return dict(tx.connection.execute(statement).tuples().all())
+    return {row.repository: row[1] for row in tx.connection.execute(statement)}
 
 
 def page(

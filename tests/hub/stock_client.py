@@ -56,7 +56,11 @@ def main(repository, alias, question, file):
         "paths_info": [each.path for each in api.get_paths_info(repository, [file, "absent"])],
         "branches": {branch.name: branch.target_commit for branch in refs.branches},
         "commits": [commit.commit_id for commit in api.list_repo_commits(repository)],
-        "exists": [api.repo_exists(repository), api.file_exists(repository, file), api.file_exists(repository, "no")],
+        "exists": [
+            api.repo_exists(repository),
+            api.file_exists(repository, file),
+            api.file_exists(repository, "no"),
+        ],
         "snapshot": digests(whole),
         "snapshot_commit": Path(whole).name,
         "alias_commit": Path(by_alias).name,
