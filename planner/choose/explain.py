@@ -156,6 +156,8 @@ def reasons(
     sentences += _placed(assessment, chosen, placement)
     if chosen.cost is not None:
         sentences.append(_cost_sentence(chosen.cost))
+        if chosen.energy is not None:
+            sentences.append(f"Takes at most {chosen.energy} per output token: {chosen.energy.note}.")
     if runner_up is not None:
         sentences.append(f"Next best is {runner_up.name}: {runner_up.reason}.")
     return tuple(sentences)
@@ -349,7 +351,8 @@ def nearest_misses(assessment: Assessment, first: Integers) -> Integers:
     rejected = np.flatnonzero(first >= 0)
     fell = first[rejected]
     if len(rejected) > MAX_LISTED:
-        last = np.sort(fell)[-MAX_LISTED]
+        as_far = np.bincount(fell)[::-1].cumsum()[::-1]  # how many came at least as far
+        last = int(np.flatnonzero(as_far >= MAX_LISTED)[-1])
         rejected = rejected[fell >= last]
         fell = first[rejected]
     margin = np.full(len(rejected), np.inf)
@@ -357,4 +360,11 @@ def nearest_misses(assessment: Assessment, first: Integers) -> Integers:
         if judgement.margin is not None:
             at = fell == number
             margin[at] = judgement.margin[rejected[at]]
-    return rejected[np.lexsort((rejected, np.nan_to_num(margin, nan=np.inf), -fell))]
+    margin = np.nan_to_num(margin, nan=np.inf)
+    if len(rejected) > 2 * MAX_LISTED:
+        # Whoever came less far than the last one listed is gone; of those that came as far, only the nearest are ordered.
+        furthest = fell > fell.min()
+        worst = np.partition(margin[~furthest], MAX_LISTED)[MAX_LISTED]
+        kept = furthest | (margin <= worst)
+        rejected, fell, margin = rejected[kept], fell[kept], margin[kept]
+    return rejected[np.lexsort((rejected, margin, -fell))]

@@ -153,7 +153,7 @@ def _accepted(
         return
     loss = np.nan_to_num(counted_loss(assessment)[at], nan=UNKNOWN_LOSS)
     penalty = PER_TIER * assessment.tier[at] + np.minimum(loss, UNKNOWN_LOSS)
-    best = pareto(np.stack([seconds[at], penalty], axis=1))
+    best = pareto(np.stack([seconds[at], penalty], axis=1).astype(np.float64))
     tokens = assessment.setting.scenario.workload.output_tokens
     for position in best.tolist():
         yield Offer(

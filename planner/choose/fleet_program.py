@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
@@ -142,9 +143,10 @@ def _solve(
     upper: Floats | None = None,
 ) -> Floats | None:
     """Return the minimizer over integers from 0 to `upper` (1 unless given); the last `continuous` are real numbers."""
-    from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415 - a third of a second, only for fleets
-
+    optimize: Any = import_module("scipy.optimize")  # untyped, and a third of a second that only fleets take
     count = len(objective)
+    if not count:
+        return None  # a demand without any option
     integrality = np.ones(count)
     limit = np.ones(count) if upper is None else upper
     if continuous:
@@ -152,11 +154,11 @@ def _solve(
         limit = limit.copy()
         limit[-continuous:] = np.inf
     lower, most = (np.array(side, dtype=np.float64) for side in zip(*bounds, strict=True))
-    answer: Any = milp(
+    answer: Any = optimize.milp(
         objective,
-        constraints=LinearConstraint(rows, lower, most),
+        constraints=optimize.LinearConstraint(rows, lower, most),
         integrality=integrality,
-        bounds=Bounds(np.zeros(count), limit),
+        bounds=optimize.Bounds(np.zeros(count), limit),
         options={"mip_rel_gap": 0.0},
     )
     if answer.x is None:

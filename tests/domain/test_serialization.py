@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
@@ -16,6 +16,8 @@ from planner.domain.alias import Alias, AliasMove
 from planner.domain.architecture import Architecture, Experts, LatentAttention
 from planner.domain.constraint import (
     Constraint,
+    CostBasis,
+    CostLimit,
     DiskLimit,
     FormatFilter,
     LatencyLimit,
@@ -38,6 +40,18 @@ from planner.domain.evaluation import (
     PairedCounts,
 )
 from planner.domain.figure import Basis, Figure, Interval, exact
+from planner.domain.fleet import (
+    Assignment,
+    Demand,
+    Fleet,
+    FleetAnswer,
+    FleetObjective,
+    FleetRelaxation,
+    NotPlaced,
+    Placed,
+    PoolUse,
+    Unplaceable,
+)
 from planner.domain.job import Attempt, Failure, FailureReason, Job, JobKind, JobState, Lease, Unmatched
 from planner.domain.job_log import JobLog, LogChunk
 from planner.domain.job_requirement import Requirement
@@ -48,6 +62,7 @@ from planner.domain.model import Model
 from planner.domain.outcome import (
     Candidate,
     Check,
+    CostAnswer,
     Elimination,
     FrontierPoint,
     Infeasible,
@@ -62,6 +77,7 @@ from planner.domain.outcome import (
     Serving,
     Verdict,
 )
+from planner.domain.price import Price, PriceList
 from planner.domain.profile import (
     Distribution,
     Environment,
@@ -84,6 +100,15 @@ from planner.domain.scenario import (
 )
 from planner.domain.scheme import ActivationScaling, NumberFormat, Precision, Scheme
 from planner.domain.speed_comparison import ProfileComparison, SpeedComparison, SpeedVerdict
+from planner.domain.training import (
+    Recomputation,
+    TrainingAnswer,
+    TrainingChange,
+    TrainingMemory,
+    TrainingMethod,
+    TrainingRequest,
+    TrainingSetup,
+)
 from planner.domain.units import Unit
 from planner.domain.variant import Artifact, FileFormat, Provenance, Variant
 from planner.domain.workload import Workload
@@ -167,6 +192,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     RuntimeFilter(name="vllm"),
     FormatFilter(name="gguf"),
     LicenseFilter(name="apache"),
+    CostLimit(limit=0.5, per=CostBasis.MILLION_TOKENS, currency="USD"),
 )
 SELECTOR = ModelSelector(kind=SelectorKind.FAMILY, value="Llama", size_billions=8)
 HARDWARE = Hardware(device_id="d", count=2, memory_bytes=24 * 2**30, kind=DeviceKind.BOARD)
@@ -231,8 +257,38 @@ JOB = Job(
     id="j", kind=JobKind.BUILD, spec={"recipe": {"bits": 4}, "list": [1, None]}, state=JobState.FAILED, requires=("cuda",), attempts=(ATTEMPT,), max_attempts=2,
     lease_expires_at=NOW, result={"ok": False}, created_at=NOW, parked_because="twice", forgiven=1, unmatched=UNMATCHED,
 )  # fmt: skip
+PRICE = Price(per_hour=0.71, currency="USD", date=date(2026, 10, 1), source="contract")
+COST = CostAnswer(currency="USD", per_hour=FIGURE, per_million_tokens=FIGURE, price=PRICE)
+DEMAND = Demand(name="chat", requests_per_second=0.5, query="13B")
+FLEET = Fleet(pool={"l4": 2}, demands=(DEMAND,), objective=FleetObjective.CHEAPEST, cautious=True, prices={"l4": PRICE})
+ASSIGNMENT = Assignment(
+    demand="chat", device_id="l4", devices_per_replica=1, replicas=2, concurrency=4, requests_per_second=0.5, capacity=FIGURE,
+    utilization=FIGURE, candidate=CANDIDATE,
+)  # fmt: skip
+POOL_USE = PoolUse(device_id="l4", total=2, used=2, left=0, binding=True, price=PRICE)
+PLACED = Placed(assignments=(ASSIGNMENT,), pool=(POOL_USE,), devices=2, worst_utilization=0.5, cost_per_hour=1.42, currency="USD", warnings=("mind",))
+UNPLACEABLE = Unplaceable(demand="chat", device_id="l4", conflict=("loss",), reason="too much")
+FLEET_RELAXATION = FleetRelaxation(change="add 1 × l4", add={"l4": 1}, drop=("chat",), demand="chat", requests_per_second=0.1)
+NOT_PLACED = NotPlaced(unplaceable=(UNPLACEABLE,), relaxations=(FLEET_RELAXATION,))
+SETUP = TrainingSetup(devices=2, micro_batch=1, recomputation=Recomputation.FULL, zero_stage=3, sequence=2048, accumulation=4)
+TRAINING_REQUEST = TrainingRequest(method=TrainingMethod.DISTILLATION, model=SELECTOR, hardware=HARDWARE, teacher=SELECTOR, zero_stage=3)
+TRAINING_MEMORY = TrainingMemory(
+    weights=BYTES, gradients=BYTES, optimizer=BYTES, activations=BYTES, logits=BYTES, rounded_weights=BYTES, teacher=BYTES,
+    step_workspace=BYTES, overhead=BYTES, total=BYTES, capacity=BYTES, fit_probability=0.5,
+)  # fmt: skip
+TRAINING_CHANGE = TrainingChange(change="use 3 devices", setup=SETUP, total=BYTES, fit_probability=0.99)
+TRAINING = TrainingAnswer(
+    request=TRAINING_REQUEST, method=TrainingMethod.DISTILLATION, model_id="m", parameters=7, teacher_id="t", hardware=HARDWARE, fits=False,
+    setup=SETUP, memory=TRAINING_MEMORY, steps=5, operations=FIGURE, seconds=FIGURE, changes=(TRAINING_CHANGE,), notes=("n",),
+)  # fmt: skip
+PLANNING: tuple[msgspec.Struct, ...] = (
+    PRICE, PriceList(prices={"l4": PRICE}), COST, DEMAND, FLEET, ASSIGNMENT, POOL_USE, PLACED, UNPLACEABLE, FLEET_RELAXATION, NOT_PLACED,
+    FleetAnswer(fleet=FLEET, result=PLACED, revision=3, as_of=NOW, planner_version="1"), SETUP, TRAINING_REQUEST, TRAINING_MEMORY,
+    TRAINING_CHANGE, TRAINING,
+)  # fmt: skip
 
 EXAMPLES: tuple[msgspec.Struct, ...] = (
+    *PLANNING,
     PLACEMENT, SERVING, UNMATCHED, WORKER, WorkerRow(worker=WORKER, state=WorkerState.DRAINING, job_id="j"), Requirement(name="vram", comparison=">=", value="24GiB"),
     LogChunk(start=3, end=9, text="lines\n"), JobLog(job_id="j", attempt=2, offset=3, next_offset=9, text="lines\n", truncated=False, ended=True),
     FIGURE, INTERVAL, EXPERTS, MLA, SHAPE, PRECISION, SCHEME, ENVIRONMENT, DISTRIBUTION, MEMORY_USE, WORKLOAD, NOT_MEASURED, STABILITY, POINT, ARTIFACT, VARIANT, VARIANT.provenance, COUNTS,

@@ -84,7 +84,7 @@ _SCHEME_SYNONYMS: Final[Mapping[str, str]] = {
 
 REFUSALS: Final[Mapping[str, tuple[str, str | None]]] = {
     "lossless": ("how much loss is meant by it is not defined", "loss ≤ 0.1%"),
-    "cost": ("prices are not known; the cheapest variant is the one that needs least device memory", "cheapest"),
+    "cost": ("prices are not known to the language: they come from a price file, and a bound on them is part of a structured scenario", "cheapest"),
     "power": ("power is not a bound of a scenario", "jetson orin nano"),
     "exclusion": ("only schemes and formats can be excluded; models, devices, runtimes and licenses are chosen", "not int4"),
     "kv cache": ("the precision of the KV cache belongs to each variant's scheme and is not part of a scenario", None),
