@@ -1,6 +1,6 @@
 """Entry point of `planner`: its verbs, each with one line of help.
 
-Exit status: 0 answered, 1 our failure, 2 usage, 3 infeasible, 4 evidence missing.
+Exit status: 0 answered, 1 our failure, 2 usage, 3 infeasible, 4 evidence missing; `check` adds 5 and 6.
 """
 
 from __future__ import annotations
@@ -32,13 +32,17 @@ _HELP: Final = {
     "validate": "Score the estimates of memory and speed on held-out evidence",
     "jobs": "List, queue, follow and cancel work for workers; list workers",
     "register": "Register a folder of files as a variant",
+    "import": "Register results of other tools, judged by lints",
     "submit": "Register results that a worker made offline",
     "fetch": "Download a variant, every hash checked",
     "downloads": "List what Hugging Face clients were served: to whom, when and why",
     "demo": "Build, measure and choose variants of the reference model",
 }
+_MODULES: Final = {"import": "imports"}
+"""Verbs whose name cannot be a module's."""
 VERBS: Final = {
-    name: Verb(f"planner.cli.verbs.{name.replace('-', '_')}:command", text) for name, text in _HELP.items()
+    name: Verb(f"planner.cli.verbs.{_MODULES.get(name, name.replace('-', '_'))}:command", text)
+    for name, text in _HELP.items()
 }
 ABOUT: Final = (
     "Variant Planner: which build of a language model to run on the hardware you have, and on what evidence."

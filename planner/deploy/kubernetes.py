@@ -156,7 +156,7 @@ def pod(made: Container, options: DeployOptions, *, name: str) -> dict[str, Any]
             "ports": [{"name": "http", "containerPort": options.port, "protocol": "TCP"}],
             "resources": resources(made),
             "startupProbe": _probe(failures=STARTUP_SECONDS // PROBE_SECONDS),
-            "readinessProbe": _probe(failures=1),
+            "readinessProbe": _probe(failures=3),
             "livenessProbe": _probe(failures=6),
             "securityContext": _DROPPED,
             "volumeMounts": mounts,
