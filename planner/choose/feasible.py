@@ -8,7 +8,6 @@ off the same judgements. Formats that a device cannot compute come before contex
 from __future__ import annotations
 
 from collections.abc import Iterable
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -131,26 +130,6 @@ def doubts(judgements: Iterable[Judgement], count: int) -> tuple[Booleans, Boole
     speed, loss = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
     for judgement in judgements:
         if judgement.is_of_speed:
-            speed |= judgement.verdict == CODE[Verdict.LIKELY]
-        elif isinstance(judgement.constraint, LossLimit):
-            loss |= judgement.verdict == CODE[Verdict.LIKELY]
-    return speed, loss
-
-
-def baselines_stand_back(objective: Objective, *, likely: bool, evident: bool) -> bool:
-    """Return whether baselines count as likely: some accepted loss is, and no other is certified by evidence.
-
-    A baseline's loss is certain by definition and not by evidence. Unless accuracy itself is asked for, it therefore does
-    not outrank candidates whose loss is likely: it stands beside the certified ones where evidence certifies any.
-    """
-    return objective is not Objective.MOST_ACCURATE and likely and not evident
-
-
-def doubts(judgements: Iterable[Judgement], count: int) -> tuple[Booleans, Booleans]:
-    """Return by position whether speed, and whether loss, is only likely to satisfy its limits."""
-    speed, loss = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
-    for judgement in judgements:
-        if isinstance(judgement.constraint, (LatencyLimit, ThroughputFloor)):
             speed |= judgement.verdict == CODE[Verdict.LIKELY]
         elif isinstance(judgement.constraint, LossLimit):
             loss |= judgement.verdict == CODE[Verdict.LIKELY]
@@ -399,10 +378,14 @@ def assess_rows(index: Index, setting: Setting, rows: Integers) -> Assessment:
         code = np.full(len(rows), runtime_code(setting.engine), dtype=np.int64)
         columns = replace(columns, runtime=code)
 
+    taken: list[tuple[Integers, Columns]] = []  # the last positions asked about: most placements are valid for the same
+
     def assess(at: Integers | None, split: Split) -> Assessment:
         if at is None:
             return assess_split(index, setting, rows, columns, split)
-        return assess_split(index, setting, rows[at], columns.take(at), split)
+        if not taken or not np.array_equal(taken[0][0], at):
+            taken[:] = [(at, columns.take(at))]
+        return assess_split(index, setting, rows[at], taken[0][1], split)
 
     return in_best_placements(setting, columns, assess)
 

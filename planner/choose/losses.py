@@ -7,7 +7,7 @@ be measured for that, so its verdict is certified, and the answer says that it h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Final
 
@@ -29,6 +29,8 @@ _WIDE: Final = frozenset({NumberFormat.FP32, NumberFormat.BF16, NumberFormat.FP1
 VERDICTS: Final = tuple(Verdict)
 """Order of the verdict codes in every column of verdicts."""
 CODE: Final = {verdict: code for code, verdict in enumerate(VERDICTS)}
+MAX_KNOWN: Final = 32
+"""Limits of loss whose verdicts are kept."""
 BY_DEFINITION: Final = "definition"
 """Metric of a baseline's loss."""
 
@@ -72,6 +74,8 @@ class Losses:
     hi: Floats
     deviations: Floats
     """Standard deviations from the value to an end of its interval, by the interval's own confidence."""
+    known: dict[tuple[float, float], Integers] = field(default_factory=dict[tuple[float, float], "Integers"])
+    """Verdicts of all rows by limit and confidence, of the limits asked for last."""
 
     def bounds(self, confidence: float) -> tuple[Floats, Floats]:
         """Return one-sided lower and upper bounds at `confidence`, as `planner.domain.loss.bounds` does."""
@@ -80,12 +84,21 @@ class Losses:
 
     def verdicts(self, limit: float, *, confidence: float, rows: Integers) -> Integers:
         """Return verdict codes of `rows` on "loss <= limit", as `planner.domain.loss.verdict` does."""
+        key = (limit, confidence)
+        verdict = self.known.get(key)
+        if verdict is None:
+            verdict = self._judge(limit, confidence)
+            if len(self.known) >= MAX_KNOWN:
+                self.known.clear()
+            self.known[key] = verdict
+        return verdict[rows]
+
+    def _judge(self, limit: float, confidence: float) -> Integers:
         lower, upper = self.bounds(confidence)
-        value = self.value[rows]
-        verdict = np.where(value <= limit, CODE[Verdict.LIKELY], CODE[Verdict.UNLIKELY])
-        verdict[lower[rows] > limit] = CODE[Verdict.VIOLATED]
-        verdict[upper[rows] <= limit] = CODE[Verdict.CERTIFIED]
-        verdict[np.isnan(value)] = CODE[Verdict.UNKNOWN]
+        verdict = np.where(self.value <= limit, CODE[Verdict.LIKELY], CODE[Verdict.UNLIKELY])
+        verdict[lower > limit] = CODE[Verdict.VIOLATED]
+        verdict[upper <= limit] = CODE[Verdict.CERTIFIED]
+        verdict[np.isnan(self.value)] = CODE[Verdict.UNKNOWN]
         return verdict
 
 

@@ -82,6 +82,8 @@ class Columns:
     """Index in FORMATS of the number format the weights are stored in."""
     runtime: Integers
     """Index in priors.RUNTIMES."""
+    group: Integers
+    """Code of everything that memory beside the weights depends on; equal codes are equal in it."""
 
     def __len__(self) -> int:
         return len(self.hidden)
@@ -215,11 +217,14 @@ def columns_of(rows: Iterable[tuple[Architecture, Figure, Scheme, int]]) -> Colu
     known: dict[Architecture, dict[str, float]] = {}
     names = [field.name for field in fields(Columns)]
     table: list[list[float]] = []
+    groups: dict[tuple[float, ...], int] = {}
     for architecture, weights, scheme, runtime in rows:
         facts = known.get(architecture)
         if facts is None:
             facts = known[architecture] = {**_architecture_facts(architecture), "shape": len(known)}
         values = {**facts, **_scheme_facts(facts, weights, scheme), "runtime": runtime}
+        alike = (values["shape"], values["kv_bits"], values["element_bytes"], runtime)
+        values["group"] = groups.setdefault(alike, len(groups))
         table.append([values[name] for name in names])
     matrix = np.array(table, dtype=np.float64).reshape(len(table), len(names)).T
     kinds = {
@@ -232,6 +237,7 @@ def columns_of(rows: Iterable[tuple[Architecture, Figure, Scheme, int]]) -> Colu
         "latent": np.bool_,
         "tied": np.bool_,
         "split_width": np.int64,
+        "group": np.int64,
     }
     columns: dict[str, Any] = {
         name: np.ascontiguousarray(column.astype(kinds.get(name, np.float64)))

@@ -23,6 +23,7 @@ from planner.domain.units import Unit
 from planner.domain.workload import Workload
 from planner.estimate.capacity import capacity_of
 from planner.estimate.columns import (
+    Booleans,
     Columns,
     Floats,
     Integers,
@@ -81,6 +82,12 @@ class MemoryTerms:
     degree: Integers
     """Devices of one replica: tensor x pipeline."""
     split: Split
+    place: Integers | None = None
+    """Where KV cache, activations and overhead of a row stand, when they are kept once per group of alike rows."""
+
+    def placed(self, row: int) -> int:
+        """Return where KV cache, activations and overhead of a row stand."""
+        return row if self.place is None else int(self.place[row])
 
 
 def _gather(columns: Columns, values: list[float]) -> Floats:
@@ -141,6 +148,8 @@ def activation_bytes(
 
 def _fullest_stage(columns: Columns, split: Split, cache: Floats) -> tuple[Floats, Floats]:
     """Return weight and cache bytes of a rank of the stage that holds most; `cache` is that of all layers."""
+    if (split.devices == 1).all():
+        return columns.weight_bytes, cache
     alone = split.devices == 1
     weights = cached = np.zeros(len(columns))
     for stage, layers in stage_weights(columns, split):
@@ -150,29 +159,10 @@ def _fullest_stage(columns: Columns, split: Split, cache: Floats) -> tuple[Float
     return np.where(alone, columns.weight_bytes, weights), cached
 
 
-def memory_terms(
-    columns: Columns,
-    workload: Workload | Demand,
-    *,
-    devices: int,
-    accelerated: bool,
-    split: Split | None = None,
-) -> MemoryTerms:
-    """Return the modelled peak of one of `devices`; `accelerated` says that they are GPUs with a memory of their own.
-
-    Without `split`, tensor parallelism takes the largest valid degree. `columns` of one row may be asked at many demands.
-    """
-    if split is None:
-        split = Split(parallel_degree(columns, devices), np.ones(len(columns), dtype=np.int64))
-    several = split.devices > 1
-    whole = kv_bytes(columns, split.tensor, tokens=workload.context_tokens, concurrency=workload.concurrency)
-    held, cache = _fullest_stage(columns, split, whole)
-    share = held / columns.weight_bytes
-    weights = Term(
-        held,
-        columns.weight_lo * share * np.where(several, SHARD_SPREAD.lo, 1.0),
-        columns.weight_hi * share * np.where(several, SHARD_SPREAD.hi, 1.0),
-    )
+def _beside_weights(
+    columns: Columns, workload: Workload | Demand, cache: Floats, *, several: Booleans, accelerated: bool
+) -> tuple[Term, Term, Term]:
+    """Return KV cache, activations and overhead, none of which depends on the weights; `cache` is that of one device."""
     kv_cache = Term(cache, cache * KV_SPREAD.lo, cache * KV_SPREAD.hi)
     live = activation_bytes(columns, input_tokens=workload.input_tokens, concurrency=workload.concurrency)
     spread = _spread(columns, [prior.activation_spread for prior in RUNTIMES])
@@ -186,14 +176,72 @@ def memory_terms(
         fixed.lo + extra.lo * several + lost.lo * dynamic,
         fixed.hi + extra.hi * several + lost.hi * dynamic,
     )
+    return kv_cache, activations, overhead
+
+
+def memory_terms(
+    columns: Columns,
+    workload: Workload | Demand,
+    *,
+    devices: int,
+    accelerated: bool,
+    split: Split | None = None,
+) -> MemoryTerms:
+    """Return the modelled peak of one of `devices`; `accelerated` says that they are GPUs with a memory of their own.
+
+    Without `split`, tensor parallelism takes the largest valid degree. `columns` of one row may be asked at many demands.
+    On single devices everything beside the weights is computed once per group of rows that are alike in it.
+    """
+    if split is None:
+        split = Split(parallel_degree(columns, devices), np.ones(len(columns), dtype=np.int64))
+    several = split.devices > 1
+    if not several.any() and len(columns) > 1:
+        return _terms_of_groups(columns, workload, split, accelerated=accelerated)
+    whole = kv_bytes(columns, split.tensor, tokens=workload.context_tokens, concurrency=workload.concurrency)
+    held, cache = _fullest_stage(columns, split, whole)
+    share = held / columns.weight_bytes
+    weights = Term(
+        held,
+        columns.weight_lo * share * np.where(several, SHARD_SPREAD.lo, 1.0),
+        columns.weight_hi * share * np.where(several, SHARD_SPREAD.hi, 1.0),
+    )
+    parts = _beside_weights(columns, workload, cache, several=several, accelerated=accelerated)
     return MemoryTerms(
         weights=weights,
-        kv_cache=kv_cache,
-        activations=activations,
-        overhead=overhead,
-        total=weights + kv_cache + activations + overhead,
+        kv_cache=parts[0],
+        activations=parts[1],
+        overhead=parts[2],
+        total=weights + (parts[0] + parts[1] + parts[2]),
         degree=split.devices,
         split=split,
+    )
+
+
+def _terms_of_groups(
+    columns: Columns, workload: Workload | Demand, split: Split, *, accelerated: bool
+) -> MemoryTerms:
+    rows = len(columns)
+    last = np.full(int(columns.group.max()) + 1, -1, dtype=np.int64)
+    last[columns.group] = np.arange(rows)
+    present = np.flatnonzero(last >= 0)
+    alike = columns.take(last[present])
+    place = np.empty(len(last), dtype=np.int64)
+    place[present] = np.arange(len(present))
+    place = place[columns.group]
+    one = np.ones(len(present), dtype=np.int64)
+    cache = kv_bytes(alike, one, tokens=workload.context_tokens, concurrency=workload.concurrency)
+    parts = _beside_weights(alike, workload, cache, several=one > 1, accelerated=accelerated)
+    rest = parts[0] + parts[1] + parts[2]
+    weights = Term(columns.weight_bytes, columns.weight_lo, columns.weight_hi)
+    return MemoryTerms(
+        weights=weights,
+        kv_cache=parts[0],
+        activations=parts[1],
+        overhead=parts[2],
+        total=weights + Term(rest.value[place], rest.lo[place], rest.hi[place]),
+        degree=split.devices,
+        split=split,
+        place=place,
     )
 
 
@@ -246,8 +294,9 @@ def _explained_by(peak: Figure, terms: MemoryTerms, row: int) -> tuple[float, fl
     """Split a measured peak into (weights, kv, activations, overhead) so that the parts add up to it."""
     rest = peak.value
     parts: list[float] = []
-    for term in (terms.weights, terms.kv_cache, terms.overhead):
-        part = min(rest, float(term.value[row]))
+    at = terms.placed(row)
+    for term, where in ((terms.weights, row), (terms.kv_cache, at), (terms.overhead, at)):
+        part = min(rest, float(term.value[where]))
         parts.append(part)
         rest -= part
     weights, cache, overhead = parts
@@ -273,6 +322,7 @@ def describe_memory(
     peak: Figure | None = None,
 ) -> MemoryEstimate:
     """Return the estimate of one row as figures. `weights` is the figure of the whole model that the row was built from."""
+    at = terms.placed(row)
     degree, stages = int(terms.split.tensor[row]), int(terms.split.pipeline[row])
     split = _split_in_words(degree, stages)
     assumed = "" if weights.interval else f"; {WEIGHT_SPREAD.source}"
@@ -287,15 +337,15 @@ def describe_memory(
                 evidence=weights.evidence,
                 note=f"{weights.note or ''}{split}{assumed}".strip(",; ") or None,
             ),
-            "kv_cache": _figure(terms.kv_cache, row, basis=Basis.MODELLED, note=kv_note),
+            "kv_cache": _figure(terms.kv_cache, at, basis=Basis.MODELLED, note=kv_note),
             "activations": _figure(
                 terms.activations,
-                row,
+                at,
                 basis=Basis.MODELLED,
                 note=f"{prior.name}: {prior.activation_spread.source}",
             ),
             "overhead": _figure(
-                terms.overhead, row, basis=Basis.MODELLED, note=f"{prior.name}: {fixed.source}"
+                terms.overhead, at, basis=Basis.MODELLED, note=f"{prior.name}: {fixed.source}"
             ),
         }
         total = _figure(

@@ -88,8 +88,13 @@ scenarios = st.builds(
 )
 
 
+def on_one_device(scenario: Scenario) -> bool:
+    """Several devices and their placements are held against brute force in `test_placements`."""
+    return scenario.hardware is None or scenario.hardware.count == 1
+
+
 @settings(max_examples=100, deadline=None)
-@given(scenario=scenarios, seed=st.integers(0, 5))
+@given(scenario=scenarios.filter(on_one_device), seed=st.integers(0, 5))
 def test_plan_agrees_with_a_plain_loop(scenario: Scenario, seed: int) -> None:
     records = generate(40, seed=seed, workload=scenario.workload)
     expected = oracle.answer(scenario, records)
