@@ -233,7 +233,8 @@ def _objective(assessment: Assessment, position: int, value: float) -> str:
         case _ if value == assessment.total.value[position] * assessment.terms.degree[position]:
             return f"{format_bytes(value)} of device memory"
         case Objective.CHEAPEST:
-            return f"{value:.4g}"
+            price = assessment.setting.scenario.price
+            return f"{price.currency if price else ''} {value:.4g} per million generated tokens".strip()
         case Objective.SMALLEST:
             return f"{format_bytes(value)} of weights"
         case _:

@@ -17,6 +17,7 @@ import numpy as np
 from planner.choose.candidate import UNMEASURED, detail_of, figure_of
 from planner.choose.feasible import MEMORY, Assessment, Judgement
 from planner.choose.losses import CODE, VERDICTS
+from planner.choose.rank import token_costs
 from planner.choose.reported_twice import reported_spread
 from planner.choose.scheme_losses import ENOUGH, SchemeLosses, SchemeRecords
 from planner.choose.spread import at_scores, scores
@@ -166,15 +167,20 @@ class Losses(OpenFigures):
         if answer is None:
             beside = self._beside(row, kind, task)
             return beside.quantiles(_SHARES) if len(beside.values) >= ENOUGH else None
-        value = np.array([answer.figure.value])
-        interval = answer.figure.interval
+        value, interval = answer.figure.value, answer.figure.interval
         if interval is not None:
-            ends = (np.array([interval.lo]), np.array([interval.hi]))
-            return at_scores(value, *ends, _Z_FIRST, confidence=interval.confidence, logarithmic=False)[0]
+            return at_scores(
+                value,
+                interval.lo,
+                interval.hi,
+                _Z_FIRST,
+                confidence=interval.confidence,
+                logarithmic=False,
+            )
         spread = self._report(kind, task)
         if spread is None:
             return None
-        return np.asarray(answer.figure.value + spread[0] * _Z_FIRST)
+        return np.asarray(value + spread[0] * _Z_FIRST)
 
     def _beside(self, row: int, kind: LossKind, task: str | None) -> SchemeLosses:
         index = self.assessment.index
@@ -221,7 +227,9 @@ class Places(OpenFigures):
             Objective.FASTEST: "tpot",
             Objective.HIGHEST_THROUGHPUT: "per_token",
         }
-        self._pace = paces.get(self.objective)
+        self._pace: Metric | None = paces.get(self.objective)
+        if self.objective is Objective.CHEAPEST and assessment.setting.scenario.price is not None:
+            self._pace = "per_token"
         if self._pace and not np.isfinite(assessment.speeds.of(self._pace).value[assessment.accepted]).any():
             self._pace = None  # the planner orders by bytes then, which no measurement changes
 
@@ -290,6 +298,9 @@ class Places(OpenFigures):
             values = self._times(self._pace, CENTRAL, position)
             if values is None:
                 return None
+            if self.objective is Objective.CHEAPEST:  # a price per hour makes a cost of each token's time
+                central = float(self.assessment.speeds.of(self._pace, CENTRAL).value[position])
+                values *= float(token_costs(self.assessment)[position]) / central
         elif self.objective is Objective.CHEAPEST:
             values = total * float(self.assessment.terms.degree[position])
         return Draws(
@@ -301,11 +312,17 @@ class Places(OpenFigures):
 
     def _total(self, position: int) -> Floats:
         term = self.assessment.total
-        value, lo, hi = (np.array([float(end[position])]) for end in (term.value, term.lo, term.hi))
+        value, lo, hi = (float(end[position]) for end in (term.value, term.lo, term.hi))
         if not self._memory_is_open(position):
-            return np.full(DRAWS, value[0])
-        lo, hi = np.minimum(lo, value), np.maximum(hi, value)
-        return at_scores(value, lo, hi, _Z_FIRST, confidence=MEMORY_CONFIDENCE, logarithmic=False)[0]
+            return np.full(DRAWS, value)
+        return at_scores(
+            value,
+            min(lo, value),
+            max(hi, value),
+            _Z_FIRST,
+            confidence=MEMORY_CONFIDENCE,
+            logarithmic=False,
+        )
 
     def _fits(self, total: Floats) -> Booleans:
         """Return whether measured peaks would be said to fit: their repeatability is all the doubt that is left."""
@@ -324,13 +341,19 @@ class Places(OpenFigures):
             return None
         if self.assessment.setting.device is None or is_firm(self.assessment, metric, quantile, position):
             return np.full(DRAWS, spread.value)
-        ends = [np.array([end]) for end in (spread.value, spread.lo, spread.hi)]
-        return at_scores(*ends, _Z_SECOND, confidence=spread.confidence, logarithmic=True)[0]
+        return at_scores(
+            spread.value,
+            spread.lo,
+            spread.hi,
+            _Z_SECOND,
+            confidence=spread.confidence,
+            logarithmic=True,
+        )
 
     def assumed(self, position: int) -> tuple[str, ...]:
         """Return which intervals were drawn from."""
         opened = self.open(position)
-        found = []
+        found: list[str] = []
         if any(figure.key == MEMORY for figure in opened):
             found.append(f"memory: the estimate's {MEMORY_CONFIDENCE:.0%} interval")
         if any(figure.key != MEMORY for figure in opened):

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from planner.choose.feasible import Assessment
 from planner.domain.scenario import Objective
@@ -20,7 +19,7 @@ from planner.estimate.cost import per_second_of_token
 SHORTLIST: Final = 256
 """Positions ordered at least; far more than is ever shown."""
 
-Keys = list[tuple[str, npt.NDArray[np.generic]]]
+Keys = list[tuple[str, Floats]]
 """What decides, first key first: its name, and its value by position, smaller being better."""
 
 
@@ -51,8 +50,8 @@ def objective_values(assessment: Assessment) -> Floats:
             values = assessment.columns.weight_bytes
         case Objective.CHEAPEST:
             costs = token_costs(assessment)
-            known = np.isfinite(costs[assessment.accepted]).any()
-            values = costs if known else assessment.total.value * assessment.terms.degree
+            priced = bool(np.isfinite(costs[assessment.accepted]).any())
+            values = costs if priced else assessment.total.value * assessment.terms.degree
         case Objective.FASTEST | Objective.HIGHEST_THROUGHPUT:
             speeds = assessment.speeds
             known = speeds.of("tpot" if objective is Objective.FASTEST else "per_token").value
@@ -64,7 +63,7 @@ def ranking_keys(
     assessment: Assessment,
     positions: Integers,
     *,
-    tier: npt.NDArray[np.generic],
+    tier: Integers,
     values: Floats,
     loss: Floats,
     total: Floats,
@@ -75,7 +74,7 @@ def ranking_keys(
     """
     index, rows = assessment.index, assessment.rows[positions]
     unknown = np.isnan(loss)
-    keys: Keys = [("certainty", tier), ("objective", values)]
+    keys: Keys = [("certainty", tier.astype(np.float64)), ("objective", values)]
     if assessment.setting.scenario.objective is Objective.MOST_ACCURATE:
         keys += [
             ("parameters", -index.parameters[rows]),
@@ -83,7 +82,8 @@ def ranking_keys(
         ]
     else:
         keys += [("loss", np.where(unknown, np.inf, loss))]
-    return [*keys, ("memory", total), ("files", ~index.fetchable[rows]), ("id", rows)]
+    held, place = index.fetchable[rows], rows.astype(np.float64)
+    return [*keys, ("memory", total), ("files", (~held).astype(np.float64)), ("id", place)]
 
 
 def rank(assessment: Assessment, *, at_least: int = SHORTLIST) -> Integers:

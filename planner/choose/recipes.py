@@ -25,7 +25,7 @@ class KnownRecipe:
     recipe: str
     scheme: Scheme
     variant_name: str
-    settings: Mapping[str, Setting] = field(default_factory=dict)
+    settings: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
     requires: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     needs_text: bool = False

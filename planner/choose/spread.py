@@ -41,14 +41,12 @@ def _radical_inverse(number: int, base: int) -> float:
 
 
 def at_scores(
-    value: Floats, lo: Floats, hi: Floats, z: Floats, *, confidence: float, logarithmic: bool
+    value: float, lo: float, hi: float, z: Floats, *, confidence: float, logarithmic: bool
 ) -> Floats:
-    """Return the figures at standard normal values `z`: one row per figure, one column per value."""
-    reach = deviations(confidence)
-    middle, low, high = (np.asarray(end)[:, None] for end in (value, lo, hi))
+    """Return the figure at standard normal values `z`."""
     if logarithmic:
-        middle, low, high = (np.log(np.maximum(end, _TINY)) for end in (middle, low, high))
-    moved = middle + z[None, :] * np.where(z >= 0, high - middle, middle - low) / reach
+        value, lo, hi = (math.log(max(end, _TINY)) for end in (value, lo, hi))
+    moved: Floats = value + z * np.where(z >= 0, hi - value, value - lo) / deviations(confidence)
     return np.exp(moved) if logarithmic else moved
 
 

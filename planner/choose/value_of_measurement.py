@@ -26,6 +26,7 @@ from planner.choose.timed import is_timed
 from planner.domain.advice import MeasurementAdvice, WorthMeasuring
 from planner.domain.job import JobKind
 from planner.domain.scenario import Objective, Scenario
+from planner.domain.variant import Variant
 from planner.estimate.columns import Booleans, Floats, Integers
 
 MAX_MEASUREMENTS: Final = 20
@@ -105,7 +106,7 @@ def _of_kind(
             continue
         row = int(assessment.rows[position])
         variant = index.records[row]
-        becomes = variant
+        becomes: Variant | None = variant
         if position == contest.chosen:
             becomes = index.records[int(assessment.rows[other])] if other is not None else None
         job = (

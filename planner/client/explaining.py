@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -60,7 +60,7 @@ class Explaining(ABC):
         return self.send(_post(path, Queued, QueueRequest(count=count), repeatable=False))
 
 
-def _post(path: str, answer: Any, body: object, *, repeatable: bool) -> Call[Any]:
+def _post(path: str, answer: type[T], body: object, *, repeatable: bool) -> Call[T]:
     return Call(
         method="POST",
         path=PREFIX + path,
@@ -71,7 +71,7 @@ def _post(path: str, answer: Any, body: object, *, repeatable: bool) -> Call[Any
     )
 
 
-def _about(what: str, answer: Any, plan_id: str | None, query: str | None, **parameters: str) -> Call[Any]:
+def _about(what: str, answer: type[T], plan_id: str | None, query: str | None, **parameters: str) -> Call[T]:
     """Return the call that asks for something about a plan or about a query."""
     if (plan_id is None) == (query is None):
         raise InvalidInput("query", "give a plan or a query", allowed="exactly one of the two")

@@ -39,8 +39,8 @@ def test_variants_and_plans_are_compared(api: Api) -> None:
     in_plan = api.post("/api/v1/compare", json={"variants": names, "plan_id": plans[0]}).json()
     assert in_plan["figures"] == asked["figures"]
     refused = api.post("/api/v1/compare", json={"variants": names[:1]})
-    assert problem(refused, 422, "invalid-input")["field"] == "variants"
-    problem(api.post("/api/v1/compare/plans", json={"plans": [plans[0], "nothing"]}), 404, "not-found")
+    assert problem(refused, status=422, code="invalid-input")["field"] == "variants"
+    problem(api.post("/api/v1/compare/plans", json={"plans": [plans[0], "nothing"]}), status=404, code="not-found")
 
 
 def test_a_bound_is_swept(api: Api) -> None:
@@ -53,8 +53,8 @@ def test_a_bound_is_swept(api: Api) -> None:
     again = api.get(f"/api/v1/plans/{plan}/sweep", params={"over": "memory=4GiB..64GiB/12"}).json()
     assert again["points"] == curve["points"]
     refused = api.get("/api/v1/sweep", params={"q": QUESTION, "over": "memory=4GiB..x"})
-    assert problem(refused, 422, "invalid-input")["field"] == "over.to"
-    problem(api.get("/api/v1/sweep", params={"q": QUESTION}), 422, "invalid-input")
+    assert problem(refused, status=422, code="invalid-input")["field"] == "over.to"
+    problem(api.get("/api/v1/sweep", params={"q": QUESTION}), status=422, code="invalid-input")
 
 
 def test_what_is_only_published_is_named_and_not_queued(api: Api) -> None:
@@ -66,7 +66,7 @@ def test_what_is_only_published_is_named_and_not_queued(api: Api) -> None:
     assert queued.status_code == 201
     assert queued.json()["jobs"] == []
     assert any("holds no files" in reason for reason in queued.json()["passed_over"])
-    problem(api.post(f"/api/v1/plans/{plan}/builds", json={"count": 0}), 422, "invalid-input")
+    problem(api.post(f"/api/v1/plans/{plan}/builds", json={"count": 0}), status=422, code="invalid-input")
 
 
 def test_a_build_and_a_measurement_are_queued_for_a_registered_model(

@@ -145,8 +145,7 @@ def test_reports_of_the_same_scheme_tell_how_far_reports_lie_apart() -> None:
 @pytest.mark.parametrize("logarithmic", [False, True])
 def test_draws_lie_as_their_interval_says(logarithmic: bool) -> None:
     z = scores(4096, base=2)
-    value, lo, hi = (np.array([end]) for end in (10.0, 8.0, 15.0))
-    drawn = at_scores(value, lo, hi, z, confidence=0.9, logarithmic=logarithmic)[0]
+    drawn = at_scores(10.0, 8.0, 15.0, z, confidence=0.9, logarithmic=logarithmic)
     assert np.mean(drawn < 8.0) == pytest.approx(0.05, abs=0.002)
     assert np.mean(drawn > 15.0) == pytest.approx(0.05, abs=0.002)
     for limit in (7.0, 9.0, 10.0, 12.0, 18.0):
