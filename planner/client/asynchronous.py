@@ -43,7 +43,7 @@ class AsyncClient:
 
     async def send(self, call: Call[T]) -> T:
         """Send `call` and return its answer."""
-        headers = {"Content-Type": "application/json"} if call.body is not None else {}
+        headers = {"Content-Type": call.media_type} if call.body is not None else {}
         attempt = 0
         while True:
             attempt += 1

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from planner.client.multipart import multipart
 from planner.deploy.checking import LockCheck
 from planner.deploy.deployment import Deployment
 from planner.deploy.lock import Lock
@@ -31,6 +32,7 @@ from planner.domain.scenario import Preset, Scenario
 from planner.domain.training import TrainingAnswer, TrainingRequest
 from planner.domain.variant import Variant
 from planner.errors import InvalidInput
+from planner.wire.imports import ImportOptions, ImportReport, ResultFile
 from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.replies import Batch, Health, Registration, Replay, Submission, Understanding, Why
 from planner.wire.requests import (
@@ -69,6 +71,8 @@ class Call(Generic[T]):
     repeatable: bool = True
     accepts: tuple[int, ...] = ()
     """Statuses from 400 on whose body is an answer all the same."""
+    media_type: str = "application/json"
+    """Of the body."""
     patience: float | None = None
     """Seconds to wait for an answer where that is less than for others."""
 
@@ -266,6 +270,21 @@ def evaluations(
 def submit_evaluation(evaluation: Evaluation) -> Call[Submission]:
     """Hand in accuracy evidence."""
     return _send("POST", "/evaluations", Submission, evaluation, repeatable=True)
+
+
+def import_results(files: Sequence[ResultFile], options: ImportOptions) -> Call[ImportReport]:
+    """Hand in result files of other tools. They are all read before anything is stored, so it may be repeated."""
+    media_type, body = multipart(
+        [("baseline_file" if file.of_baseline else "file", file.name, file.content) for file in files]
+    )
+    return Call(
+        method="POST",
+        path=f"{PREFIX}/imports",
+        answer=ImportReport,
+        parameters=_texts(msgspec.structs.asdict(options)),
+        body=body,
+        media_type=media_type,
+    )
 
 
 def aliases(*, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Call[Page[Alias]]:

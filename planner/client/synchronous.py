@@ -33,6 +33,7 @@ from planner.domain.profile import Profile
 from planner.domain.scenario import Preset, Scenario
 from planner.domain.training import TrainingAnswer, TrainingRequest
 from planner.domain.variant import Artifact, Provenance, Variant
+from planner.wire.imports import ImportOptions, ImportReport, ResultFile
 from planner.wire.lease import HEADER as LEASE_HEADER
 from planner.wire.lease import header_value
 from planner.wire.page import DEFAULT_LIMIT
@@ -93,7 +94,7 @@ class Client(Explaining):
 
     def send(self, call: Call[T]) -> T:
         """Send `call` and return its answer."""
-        headers = {"Content-Type": "application/json"} if call.body is not None else {}
+        headers = {"Content-Type": call.media_type} if call.body is not None else {}
         attempt = 0
         while True:
             attempt += 1
@@ -292,6 +293,10 @@ class Client(Explaining):
     def submit_evaluation(self, evaluation: Evaluation) -> Submission:
         """Hand in accuracy evidence."""
         return self.send(calls.submit_evaluation(evaluation))
+
+    def import_results(self, files: Sequence[ResultFile], options: ImportOptions) -> ImportReport:
+        """Hand in result files of other tools."""
+        return self.send(calls.import_results(files, options))
 
     def put_device(self, device: Device) -> Device:
         """Add or update a device type."""

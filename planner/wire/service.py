@@ -29,6 +29,7 @@ from planner.domain.scenario import Preset, Scenario
 from planner.domain.training import TrainingAnswer, TrainingRequest
 from planner.domain.variant import Provenance, Variant
 from planner.wire.explaining import Explaining
+from planner.wire.imports import ImportOptions, ImportReport, ResultFile
 from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.replies import (
     BatchAnswer,
@@ -240,6 +241,17 @@ class Recording(Protocol):
         ...
 
 
+class Importing(Protocol):
+    """Results of other tools."""
+
+    def import_results(self, files: Sequence[ResultFile], options: ImportOptions) -> ImportReport:
+        """Read result files of one run, judge them, keep them and register what they say.
+
+        Raises InvalidFile for what is in no known format, InvalidInput naming what nobody said, NotFound.
+        """
+        ...
+
+
 class Bytes(Protocol):
     """The content-addressed files."""
 
@@ -330,7 +342,7 @@ class Working(Protocol):
         ...
 
 
-class Service(Answers, Explaining, Deploying, Browsing, Recording, Bytes, Working, Protocol):
+class Service(Answers, Explaining, Deploying, Browsing, Recording, Importing, Bytes, Working, Protocol):
     """Everything the system can be asked to do."""
 
     def close(self) -> None:
