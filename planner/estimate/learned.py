@@ -73,27 +73,27 @@ EFFECTS: Final = {
 
 WIDTHS: Final[dict[str, dict[Distance, Width]]] = {
     "tpot": {
-        Distance.INSIDE: Width(0.0293, 255, 14),
-        Distance.OUTSIDE: Width(0.0870, 251, 21),
+        Distance.INSIDE: Width(0.0297, 255, 14),
+        Distance.OUTSIDE: Width(0.0844, 251, 21),
         Distance.VARIANT: Width(0.3816, 713, 70),
         Distance.SCHEME: Width(0.3414, 57, 13),
         Distance.DEVICE: Width(0.4992, 712, 31),
     },
     "ttft": {
-        Distance.INSIDE: Width(0.0853, 253, 15),
-        Distance.OUTSIDE: Width(0.2118, 247, 22),
+        Distance.INSIDE: Width(0.0935, 253, 15),
+        Distance.OUTSIDE: Width(0.1260, 247, 22),
         Distance.VARIANT: Width(0.8445, 420, 27),
         Distance.SCHEME: Width(0.9103, 73, 7),
         Distance.DEVICE: Width(1.0935, 389, 15),
     },
     "end_to_end": {
-        Distance.INSIDE: Width(0.0950, 152, 31),
-        Distance.OUTSIDE: Width(0.2332, 62, 28),
+        Distance.INSIDE: Width(0.0529, 152, 31),
+        Distance.OUTSIDE: Width(0.1660, 62, 28),
         Distance.VARIANT: Width(0.5272, 186, 28),
     },
     "per_token": {
-        Distance.INSIDE: Width(0.1186, 116, 25),
-        Distance.OUTSIDE: Width(0.2334, 56, 22),
+        Distance.INSIDE: Width(0.0634, 116, 25),
+        Distance.OUTSIDE: Width(0.1773, 56, 22),
         Distance.VARIANT: Width(0.5555, 144, 22),
     },
     "peak": {},

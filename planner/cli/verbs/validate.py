@@ -39,7 +39,7 @@ REGRESSED: Final = 3
 @local_session_options
 def command(
     *, session: Session, built_in: bool, page: Path | None, against: Path | None, constants: Path | None
-) -> None:
+) -> int:
     """Score the estimates of memory and speed on held-out evidence.
 
     Every recording is estimated without the evidence it is compared with: without the workload point itself, its variant,
@@ -76,8 +76,7 @@ def command(
         for path in (page, constants):
             if path is not None:
                 screen.print(f"written to {path}")
-    if worse:
-        raise SystemExit(REGRESSED)
+    return REGRESSED if worse else 0
 
 
 def _records(session: Session, *, built_in: bool) -> Records:
