@@ -242,7 +242,7 @@ def compare_plans(plans: Sequence[Plan]) -> Comparison:
         ("revision", [str(plan.revision) for plan in plans]),
         *((key, [part.get(key, "not asked") for part in parts]) for key in keys),
     ]
-    notes = []
+    notes: list[str] = []
     if len({plan.revision for plan in plans}) > 1:
         notes.append("The plans were made from different revisions of the registry: evidence may differ.")
     same = [key for key, values in facts[4:] if len(set(values)) == 1]

@@ -89,7 +89,7 @@ class OpenFigures(ABC):
     def eligible(self) -> Booleans:
         """Return the positions that no other constraint keeps out."""
         others = np.array([not self.settles(judgement) for judgement in self.assessment.judgements])
-        kept: Booleans = ~self.assessment.failures[others].any(axis=0)
+        kept: Booleans = np.logical_not(self.assessment.failures[others].any(axis=0))
         return kept
 
 

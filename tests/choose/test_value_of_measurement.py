@@ -17,6 +17,7 @@ from planner.choose.setting import resolve
 from planner.choose.spread import at_scores, scores, share_below
 from planner.choose.value_of_measurement import Contest, measurements
 from planner.domain.constraint import LossLimit
+from planner.domain.evaluation import Evaluation
 from planner.domain.figure import Basis
 from planner.domain.job import JobKind
 from planner.domain.job_requirement import parse
@@ -25,6 +26,7 @@ from planner.domain.loss import LossKind
 from planner.domain.outcome import Recommended
 from planner.domain.scenario import Hardware, Objective, Scenario
 from planner.domain.units import GIB
+from planner.domain.variant import Variant
 from tests.choose.records import GPU, MODELS, Records, evaluation, generate, variant
 from tests.choose.test_oracle import scenarios
 
@@ -125,7 +127,8 @@ def test_times_are_measured_on_the_device_that_is_asked_about() -> None:
 
 
 def test_reports_of_the_same_scheme_tell_how_far_reports_lie_apart() -> None:
-    made, found = [], []
+    made: list[Variant] = []
+    found: list[Evaluation] = []
     order = np.random.default_rng(0)
     for model in MODELS:
         for scheme in ("int8", "int4-g128", "bf16"):
