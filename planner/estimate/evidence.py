@@ -128,7 +128,7 @@ class DeviceEvidence:
     engines: Mapping[str, int]
     doubted: Mapping[int, int]
     """Number of doubted profiles by variant row."""
-    effects: Mapping[str, DeviceEffects] = field(default_factory=dict)
+    effects: Mapping[str, DeviceEffects] = field(default_factory=dict[str, DeviceEffects])
     """What all points together say of the device, by metric, for variants that have none."""
 
 
