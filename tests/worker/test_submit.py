@@ -59,6 +59,13 @@ def test_builds_are_handed_in_before_evidence_and_twice_changes_nothing(client, 
     assert client.profiles(variant=variant.id).items[0].id == first[2].id
 
 
+def test_a_file_for_llama_cpp_is_registered_as_running_there(client, base, tmp_path):
+    runner = Runner(Resolver(cache=tmp_path / "cache"), method="forkserver")
+    build = {"kind": "build", "base": {"from": "path", "path": str(base)}, "device": "cpu"}
+    result = runner.run(parse_spec({**build, "recipe": {"recipe": "gguf"}}), tmp_path / "out")
+    assert client.variant(submit(client, tmp_path / "out", result).id).runtimes == ("llama.cpp",)
+
+
 def test_files_that_were_changed_since_are_refused(client, base, tmp_path):
     runner = Runner(Resolver(cache=tmp_path / "cache"), method="forkserver")
     result = runner.run(

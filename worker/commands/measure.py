@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import rich_click as click
 from click.core import ParameterSource
+from click.globals import get_current_context
 
 from planner.domain.profile import Profile
 from planner.domain.workload import Workload
@@ -218,7 +219,7 @@ def check_options(mode: str, *, has_server: bool) -> None:
         idle |= dict.fromkeys(_OF_COMPILING, ("is of another mode", "--mode compiled"))
     if not one_by_one:
         idle["spread"] = ("is of requests one by one", "--mode continuous or --endpoint URL")
-    context = click.get_current_context()
+    context = get_current_context()
     for name, (problem, allowed) in idle.items():
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise InvalidInput(name.replace("_", "-"), problem, allowed=allowed)

@@ -130,8 +130,9 @@ def evaluate_all(
             refused.append(Refused(task=path.stem, reason=str(error)))
         done += 1
     if not evaluations:
-        reasons = "; ".join(each.reason for each in refused) or "there is nothing to evaluate on"
-        raise InvalidInput("tasks", f"gave no evaluation: {reasons}", allowed="text or a task")
+        if not refused:
+            raise InvalidInput("tasks", "there is nothing to evaluate on", allowed="text or a task")
+        raise InvalidInput("tasks", "gave no evaluation: " + "; ".join(each.reason for each in refused))
     return tuple(evaluations), tuple(refused)
 
 

@@ -54,6 +54,7 @@ def test_a_variant_reloads_bit_equal_and_is_what_it_claims(base, tmp_path, name,
     if recipe.needs_text:
         assert construction.facts["calibration_windows"] == 6
         assert construction.text_digest == calibration_text().digest
+        assert construction.facts["text"] == "tiny"
 
 
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
@@ -65,6 +66,14 @@ def test_quantized_weights_take_the_bits_that_are_told(base, tmp_path, name, set
     bits = (construction.weights.total_bytes - 2 * others) * 8 / quantized
     # What is left out: scales of rows 64 to 96 wide, and the stored shapes.
     assert recipe.stored_bits <= bits <= recipe.stored_bits + 0.7
+
+
+def test_how_much_of_the_text_was_used_is_recorded(base, tmp_path):
+    """The digest is the whole file's."""
+    text = calibration_text()
+    construction, _ = build_variant(base, tmp_path / "out", parse_recipe("int8_static"), text=text.first(3))
+    assert construction.facts["text"] == "tiny[:3]"
+    assert construction.text_digest == text.digest
 
 
 def test_building_twice_gives_the_same_digest(base, tmp_path):
