@@ -20,7 +20,7 @@ def modules_after(statement: str) -> set[str]:
     ("statement", "never"),
     [
         ("import planner.api.app", {"torch", "transformers", "torchao", "safetensors"}),
-        ("import planner.workspace", {"torch", "litestar", "rich"}),
+        ("import planner.workspace", {"torch", "litestar", "rich", "scipy"}),
         ("import planner.cli.main", {"litestar", "sqlalchemy", "httpx", "numpy", "torch"}),
         ("import planner.domain.outcome", {"sqlalchemy", "litestar", "httpx", "rich", "torch", "lark"}),
         ("import worker.cli", {"torch", "transformers", "litestar", "sqlalchemy"}),

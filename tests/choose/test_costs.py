@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from planner.choose.planner import plan
 from planner.domain.constraint import CostBasis, CostLimit, LossLimit
 from planner.domain.figure import Basis
-from planner.domain.outcome import Infeasible, Recommended, Verdict
+from planner.domain.outcome import Candidate, Infeasible, Recommended, Verdict
 from planner.domain.price import Price, PriceList
 from planner.domain.scenario import Hardware, Objective, Scenario
 from planner.domain.units import GIB
@@ -25,8 +26,15 @@ ASKED = Scenario(
 )  # fmt: skip
 
 
-def candidates(result: Recommended):
+def candidates(result: Recommended | Infeasible) -> tuple[Candidate, ...]:
+    assert isinstance(result, Recommended)
     return (result.chosen, *result.alternatives)
+
+
+def token_cost(candidate: Candidate) -> float:
+    assert candidate.cost is not None
+    assert candidate.cost.per_million_tokens is not None
+    return candidate.cost.per_million_tokens.value
 
 
 def test_cost_follows_from_price_devices_and_throughput():
@@ -50,31 +58,23 @@ def test_cost_follows_from_price_devices_and_throughput():
 def test_the_cheapest_costs_least_per_token():
     result = plan(ASKED, INDEX, now=NOW)
     assert isinstance(result, Recommended)
-    costs = [
-        c.cost.per_million_tokens.value for c in candidates(result) if c.cost and c.cost.per_million_tokens
-    ]
-    firm = [c.cost.per_million_tokens.value for c in candidates(result)
-            if c.cost and c.cost.per_million_tokens and c.loss and c.loss.verdict == result.chosen.loss.verdict]  # fmt: skip
-    assert len(costs) > 3
-    assert result.chosen.cost.per_million_tokens.value == min(firm)
+    assert result.chosen.loss is not None
+    equals = [c for c in candidates(result) if c.loss and c.loss.verdict == result.chosen.loss.verdict]
+    assert len(candidates(result)) > 3
+    assert token_cost(result.chosen) == min(map(token_cost, equals))
     assert result.frontier[0].cost is not None
 
 
 def test_a_bound_admits_only_what_costs_at_most_that_and_its_relaxation_helps():
-    loose = plan(ASKED, INDEX, now=NOW)
-    assert isinstance(loose, Recommended)
-    least = loose.chosen.cost.per_million_tokens.value
+    least = token_cost(candidates(plan(ASKED, INDEX, now=NOW))[0])
 
     def bounded(limit: float) -> Scenario:
         return msgspec.structs.replace(ASKED, constraints=(*ASKED.constraints, CostLimit(limit=limit)))
 
-    result = plan(bounded(least * 1.2), INDEX, now=NOW)
-    assert isinstance(result, Recommended)
-    for candidate in candidates(result):
-        assert candidate.cost.per_million_tokens.value <= least * 1.2
-    cheapest = min(
-        c.cost.per_million_tokens.value for c in candidates(plan(msgspec.structs.replace(ASKED, constraints=()), INDEX, now=NOW))
-    )  # fmt: skip
+    for candidate in candidates(plan(bounded(least * 1.2), INDEX, now=NOW)):
+        assert token_cost(candidate) <= least * 1.2
+    free = candidates(plan(msgspec.structs.replace(ASKED, constraints=()), INDEX, now=NOW))
+    cheapest = min(map(token_cost, free))
     strict = plan(bounded(cheapest * 0.2), INDEX, now=NOW)
     assert isinstance(strict, Infeasible)
     offered = next(relaxation for relaxation in strict.relaxations if relaxation.key == "cost")
@@ -106,9 +106,10 @@ def test_currencies_are_not_mixed():
     mixed = msgspec.structs.replace(ASKED, constraints=(CostLimit(limit=1.0, currency="EUR"),))
     with pytest.raises(InvalidInput, match=r"cost\.currency"):
         plan(mixed, INDEX, now=NOW)
-    for bad in ({"per_hour": 0.0, "currency": "USD"}, {"per_hour": 1.0, "currency": "usd"}):
+    bad: dict[str, Any]
+    for per_hour, currency in ((0.0, "USD"), (1.0, "usd")):
         with pytest.raises(InvalidInput):
-            Price(**bad)
+            Price(per_hour=per_hour, currency=currency)
     with pytest.raises(InvalidInput, match="several prices"):
         PriceList(prices={GPU.id: PRICE, GPU.name.lower(): Price(per_hour=1.0, currency="USD")}).of(GPU)
 

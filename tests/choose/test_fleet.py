@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import msgspec
 import pytest
@@ -30,7 +31,7 @@ PRICES = {
 }
 
 
-def size(billions: float, **parts: object) -> Scenario:
+def size(billions: float, **parts: Any) -> Scenario:
     selector = ModelSelector(kind=SelectorKind.SIZE, size_billions=billions)
     return msgspec.structs.replace(Scenario(model=selector, constraints=(LossLimit(limit=0.02),)), **parts)
 
@@ -46,7 +47,7 @@ def index() -> Index:
     ).index()
 
 
-def fleet(*rates: float, gpus: int = 4, bigs: int = 2, **parts: object) -> Fleet:
+def fleet(*rates: float, gpus: int = 4, bigs: int = 2, **parts: Any) -> Fleet:
     demands = tuple(
         Demand(name=f"d{number}", requests_per_second=rate, query="asked elsewhere")
         for number, rate in enumerate(rates)
@@ -192,6 +193,7 @@ def test_errors_name_what_is_wrong(index: Index):
         place(fleet(1.0, objective=FleetObjective.CHEAPEST), [CHAT], index, prices={}, now=NOW, version="1")
     with pytest.raises(InvalidInput, match="one currency"):
         answer(fleet(1.0, prices={GPU.id: Price(per_hour=1, currency="EUR")}), [CHAT], index)
+    bad: dict[str, Any]
     for bad in (
         {"requests_per_second": 0.0, "query": "q"},
         {"requests_per_second": 1.0},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -65,7 +67,7 @@ def training(method: str, shape: Architecture = REFERENCE, *, fused: bool = True
     return Training(method=chosen, student=shape, teacher=teacher, fused_attention=fused)
 
 
-def layout(**parts: object) -> TrainingSetup:
+def layout(**parts: Any) -> TrainingSetup:
     plain = TrainingSetup(
         devices=1, micro_batch=1, recomputation=Recomputation.NONE, zero_stage=0, sequence=1024
     )
@@ -171,7 +173,7 @@ def test_what_ought_to_save_memory_does(method, devices, stage, micro_batch, seq
     asked = training(method, LLAMA_8B, fused=fused)
     setup = layout(devices=devices, zero_stage=stage, micro_batch=micro_batch, sequence=sequence)
 
-    def peak(**parts: object) -> float:
+    def peak(**parts: Any) -> float:
         return training_bytes(asked, msgspec.structs.replace(setup, **parts), accelerated=True)["total"].value
 
     assert peak(recomputation=Recomputation.FULL) <= peak(recomputation=Recomputation.SELECTIVE) <= peak()
@@ -183,13 +185,13 @@ def test_what_ought_to_save_memory_does(method, devices, stage, micro_batch, seq
     assert peak(micro_batch=micro_batch) <= peak(micro_batch=2 * micro_batch)
 
 
-def request(**parts: object) -> TrainingRequest:
+def request(**parts: Any) -> TrainingRequest:
     return TrainingRequest(
         method=TrainingMethod.QAT, model=ModelSelector(kind=SelectorKind.MODEL, value="m"), hardware=Hardware(), **parts
     )  # fmt: skip
 
 
-def planned(count: int, **parts: object):
+def planned(count: int, **parts: Any):
     asked = request(**parts)
     return plan_training(
         asked, method=TrainingMethod.QAT, model=MODEL, teacher=None,
