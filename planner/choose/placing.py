@@ -43,9 +43,11 @@ def in_best_placements(
     if not len(at):
         return assessment
     best = _PlacementKeys.of(assessment, at)
+    by_objective = setting.scenario.objective in _PLACED_OBJECTIVES
     tensor, pipeline = first.tensor.copy(), first.pipeline.copy()
     for split, valid in options:
-        chosen = valid[at]
+        # What satisfies everything surely is settled, unless the objective itself depends on the placement.
+        chosen = valid[at] if by_objective else valid[at] & (best.rejected | best.uncertain)
         tried = at[chosen]
         if not len(tried):
             continue

@@ -15,15 +15,24 @@ from planner.domain.workload import Workload
 from tests.choose.records import GPU, generate
 from tests.scenarios import oracle
 
+
+def bare(gib: int, each: int, nodes: int) -> Hardware:
+    return Hardware(memory_bytes=gib * GIB, count=each * nodes, nodes=nodes)
+
+
+def named(each: int, nodes: int) -> Hardware:
+    return Hardware(device_id=GPU.id, count=each * nodes, nodes=nodes)
+
+
 hardware = st.one_of(
     st.builds(
-        lambda gib, each, nodes: Hardware(memory_bytes=gib * GIB, count=each * nodes, nodes=nodes),
+        bare,
         st.integers(4, 40),
         st.integers(1, 8),
         st.sampled_from([1, 1, 2]),
     ),
     st.builds(
-        lambda each, nodes: Hardware(device_id=GPU.id, count=each * nodes, nodes=nodes),
+        named,
         st.integers(1, 8),
         st.sampled_from([1, 2]),
     ),

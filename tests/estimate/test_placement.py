@@ -130,7 +130,7 @@ def test_placements_are_valid_distinct_and_within_the_hardware(
     shape: Architecture, devices: int, nodes: int
 ) -> None:
     devices *= nodes
-    seen = set()
+    seen: set[tuple[int, int]] = set()
     for option, valid in placements(columns(shape), devices, nodes=nodes):
         if not valid[0]:
             continue

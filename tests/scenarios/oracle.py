@@ -8,6 +8,7 @@ documented rules and without any of the planner's own verdicts, masks or sort ke
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -33,6 +34,7 @@ from planner.domain.constraint import (
 )
 from planner.domain.figure import Basis
 from planner.domain.loss import LossKind, LossVerdict, verdict
+from planner.domain.profile import Profile
 from planner.domain.runtime import canonical
 from planner.domain.scenario import Objective, Scenario
 from planner.domain.support import capability_of, supported
@@ -77,6 +79,11 @@ class Answer:
     fails: dict[str, frozenset[str]]
 
 
+def profiles_of(index: Index) -> Mapping[str, Sequence[Profile]]:
+    """Return the recordings by device, which the planner keeps to itself."""
+    return index._profiles  # pyright: ignore[reportPrivateUsage]
+
+
 def divides(shape: Architecture, ranks: int) -> bool:
     """Whether a layer can be cut into equal ranks."""
     if ranks == 1:
@@ -94,7 +101,7 @@ def ways(shape: Architecture, setting: Setting) -> list[tuple[int, int]]:
     """Return every (tensor, pipeline) split of a model over the devices."""
     if not setting.splittable:
         return [(1, 1)]
-    found = []
+    found: list[tuple[int, int]] = []
     for tensor in range(1, setting.devices // setting.nodes + 1):
         for stages in range(1, setting.devices // tensor + 1):
             if stages & (stages - 1) and stages != setting.nodes:
@@ -146,7 +153,7 @@ def judged(  # noqa: C901 - one rule per kind of constraint
             recorded = {canonical(own) for own in variant.runtimes}
             proven = {
                 canonical(profile.runtime.name)
-                for own in index._profiles.values()
+                for own in profiles_of(index).values()
                 for profile in own
                 if profile.variant_id == variant.id and not profile.synthetic_weights
             }
@@ -202,7 +209,7 @@ def judge(index: Index, setting: Setting, assessment: Assessment, at: int) -> Pl
     runtime = next((c for c in scenario.constraints if isinstance(c, RuntimeFilter)), None)
     device, version = setting.device, runtime.version if runtime else None
     capability = capability_of(device.compute_capability) if device else None
-    there = {p.variant_id for p in index._profiles.get(device.id, ())} if device else set()
+    there: set[str] = {p.variant_id for p in profiles_of(index).get(device.id, ())} if device else set[str]()
     runs = supported(variant.scheme, capability=capability, runtime=setting.engine, version=version).runs
     if not runs and (version is not None or variant.id not in there):
         verdicts["support"] = NO

@@ -7,6 +7,7 @@ variants and placements find, what is infeasible must be so for each of them, an
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -141,14 +142,42 @@ def _bits(candidate: Candidate, index: Index) -> float:
     return variant.weight_bytes.value * 8 / index.models[candidate.model_id].parameters
 
 
-FACTS = {
-    "size_billions": lambda c, index, wanted: index.models[c.model_id].size_billions == wanted,
-    "below_bits": lambda c, index, wanted: _bits(c, index) < wanted,
-    "loss": lambda c, index, wanted: c.loss is not None and max(c.loss.figure.value, 0.0) == wanted,
-    "devices": lambda c, index, wanted: c.memory.devices == wanted,
-    "devices_at_most": lambda c, index, wanted: c.memory.devices <= wanted,
-    "tensor_parallel_at_most": lambda c, index, wanted: c.memory.tensor_parallel <= wanted,
-    "replicas": lambda c, index, wanted: c.serving is not None and c.serving.replicas == wanted,
+def _devices_at_most(candidate: Candidate, index: Index, wanted: Any) -> bool:
+    return bool(candidate.memory.devices <= wanted)
+
+
+def _loses(candidate: Candidate, index: Index, wanted: Any) -> bool:
+    return candidate.loss is not None and max(candidate.loss.figure.value, 0.0) == wanted
+
+
+def _is_of_size(candidate: Candidate, index: Index, wanted: Any) -> bool:
+    return bool(index.models[candidate.model_id].size_billions == wanted)
+
+
+def _has_fewer_bits(candidate: Candidate, index: Index, wanted: Any) -> bool:
+    return bool(_bits(candidate, index) < wanted)
+
+
+def _uses_devices(candidate: Candidate, index: Index, wanted: Any) -> bool:
+    return bool(candidate.memory.devices == wanted)
+
+
+def _has_ranks_at_most(candidate: Candidate, index: Index, wanted: Any) -> bool:
+    return bool(candidate.memory.tensor_parallel <= wanted)
+
+
+def _needs_replicas(candidate: Candidate, index: Index, wanted: Any) -> bool:
+    return candidate.serving is not None and candidate.serving.replicas == wanted
+
+
+FACTS: dict[str, Callable[[Candidate, Index, Any], bool]] = {
+    "size_billions": _is_of_size,
+    "below_bits": _has_fewer_bits,
+    "loss": _loses,
+    "devices": _uses_devices,
+    "devices_at_most": _devices_at_most,
+    "tensor_parallel_at_most": _has_ranks_at_most,
+    "replicas": _needs_replicas,
 }
 
 
