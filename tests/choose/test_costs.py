@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 import pytest
@@ -106,7 +105,6 @@ def test_currencies_are_not_mixed():
     mixed = msgspec.structs.replace(ASKED, constraints=(CostLimit(limit=1.0, currency="EUR"),))
     with pytest.raises(InvalidInput, match=r"cost\.currency"):
         plan(mixed, INDEX, now=NOW)
-    bad: dict[str, Any]
     for per_hour, currency in ((0.0, "USD"), (1.0, "usd")):
         with pytest.raises(InvalidInput):
             Price(per_hour=per_hour, currency=currency)
