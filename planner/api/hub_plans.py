@@ -41,6 +41,7 @@ def resolve(service: Serving, repository: Repository, load: Load) -> Snapshot:
         if promised is not None:
             variant = repository.commits.get(commit_of(promised.variant_id))
             if variant is not None:
+                service.record_download(load, variant_id=variant.id, plan_id=promised.plan_id)
                 snapshot = of_variant(repository, variant)
                 return msgspec.structs.replace(
                     snapshot,

@@ -38,6 +38,11 @@ def agent_text(user_agent: str) -> str:
     return _UNPRINTABLE.sub(" ", user_agent)[:MAX_AGENT]
 
 
+def program_of(user_agent: str) -> str:
+    """Return the program a user agent begins with, "transformers/5.23.0": what follows differs from file to file."""
+    return agent_text(user_agent).partition(";")[0]
+
+
 def record(tx: WriteTransaction, row: DownloadRow) -> None:
     """Add a load. Raises InvalidInput."""
     check_id("download.id", row.id)
@@ -59,22 +64,22 @@ def latest(
     tx: Transaction,
     *,
     client: str,
-    user_agent: str,
     repository: str,
     since: datetime,
+    program: str | None = None,
     variant_id: str | None = None,
     revision: str | None = None,
 ) -> DownloadRow | None:
     """Return the newest load by this client from this repository that was going on after `since`.
 
-    With `variant_id` one of that variant, with `revision` one that a plan decided for that revision.
+    With `program` one whose user agent begins so, with `variant_id` one of that variant, with `revision` one that a plan
+    decided for that revision.
     """
     statement = select(*_COLUMNS).where(
-        Downloads.client == client,
-        Downloads.repository == repository,
-        Downloads.user_agent == user_agent,
-        Downloads.last_at >= since,
+        Downloads.client == client, Downloads.repository == repository, Downloads.last_at >= since
     )
+    if program is not None:
+        statement = statement.where(Downloads.user_agent.startswith(program, autoescape=True))
     if variant_id is not None:
         statement = statement.where(Downloads.variant_id == variant_id)
     if revision is not None:

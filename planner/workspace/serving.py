@@ -9,7 +9,8 @@ from typing import Final
 import msgspec
 
 from planner.domain.listing import Page
-from planner.registry import downloads, variants
+from planner.registry import downloads, plans, variants
+from planner.registry.transaction import Transaction
 from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.rows import DownloadRow
 from planner.wire.serving import Holdings, Load
@@ -40,50 +41,67 @@ class Serving(Opened):
         return held
 
     def promised(self, load: Load) -> DownloadRow | None:
-        """Return what a plan decided for this load, while it goes on and at most for an hour."""
+        """Return what a plan decided for this load, while it goes on and at most for an hour.
+
+        Whatever program asks: a library and the one that uses it ask for parts of one load under different names.
+        """
         now = self.now()
         with self.registry.read() as tx:
             found = downloads.latest(
                 tx,
                 client=load.client,
-                user_agent=downloads.agent_text(load.user_agent),
                 repository=load.repository,
                 revision=load.revision,
                 since=now - PAUSE,
             )
-        return found if found is not None and now - found.started_at <= LONGEST_PROMISE else None
+            if found is None or found.plan_id is None:
+                return None
+            decided = plans.get(tx, found.plan_id).as_of
+        return found if now - decided <= LONGEST_PROMISE else None
 
     def record_download(self, load: Load, *, variant_id: str, plan_id: str | None = None) -> DownloadRow:
-        """Log that a variant is handed out, or that a load goes on. Raises InvalidInput."""
+        """Log that a variant is handed out, or that a load goes on. Raises InvalidInput.
+
+        Files that another program at the same address fetches by commit, of a variant that a plan chose for that address, are
+        part of what the plan decided.
+        """
         now = self.now()
-        agent = downloads.agent_text(load.user_agent)
         with self.registry.write() as tx:
-            going_on = downloads.latest(
-                tx,
-                client=load.client,
-                user_agent=agent,
-                repository=load.repository,
-                variant_id=variant_id,
-                since=now - PAUSE,
-            )
+            going_on = self._going_on(tx, load, variant_id, program=downloads.program_of(load.user_agent))
             if going_on is not None and plan_id in {None, going_on.plan_id}:
                 if now - going_on.last_at >= NOTED:
                     downloads.touch(tx, going_on.id, now=now)
                     going_on = msgspec.structs.replace(going_on, last_at=now)
                 return going_on
+            revision = load.revision
+            decided = self._going_on(tx, load, variant_id) if plan_id is None else None
+            if decided is not None and decided.plan_id is not None:
+                revision, plan_id = decided.revision, decided.plan_id
             row = DownloadRow(
                 id=new_id(),
                 repository=load.repository,
-                revision=load.revision,
+                revision=revision,
                 variant_id=variant_id,
                 plan_id=plan_id,
                 client=load.client,
-                user_agent=agent,
+                user_agent=downloads.agent_text(load.user_agent),
                 started_at=now,
                 last_at=now,
             )
             downloads.record(tx, row)
         return row
+
+    def _going_on(
+        self, tx: Transaction, load: Load, variant_id: str, *, program: str | None = None
+    ) -> DownloadRow | None:
+        return downloads.latest(
+            tx,
+            client=load.client,
+            program=program,
+            repository=load.repository,
+            variant_id=variant_id,
+            since=self.now() - PAUSE,
+        )
 
     def download_counts(self) -> Mapping[str, int]:
         """Return how many loads each repository has had."""

@@ -492,10 +492,17 @@ def test_a_load_keeps_what_was_decided_for_it(hub, held, monkeypatch):
     again = ask(hub, held, question, agent)
     assert again.json()["variant"]["plan"] == first["variant"]["plan"]
     assert "stays at" in again.headers["x-hf-warning"]
-    assert ask(hub, held, question, "another").json()["variant"]["plan"] != first["variant"]["plan"]
+    other = ask(hub, held, "on 23GB, fp32, smallest", agent).json()
+    assert other["variant"]["plan"] != first["variant"]["plan"], "another question"
+    library = ask(hub, held, question, "library/1; hf_hub/2.4.0").json()
+    assert library["variant"]["plan"] == first["variant"]["plan"], "another part of the same load"
     # The files, asked for by commit, belong to the same load.
     hub.get(f"/models/{held.model}/resolve/{first['sha']}/config.json", headers={"User-Agent": agent})
-    (row,) = [each for each in held.workspace.downloads().items if each.user_agent == agent]
+    (row,) = [
+        each
+        for each in held.workspace.downloads().items
+        if each.user_agent == agent and each.plan_id == first["variant"]["plan"]
+    ]
     assert (row.repository, row.revision) == (f"models/{held.model}", f"plan:{question}")
     assert (row.variant_id, row.plan_id, row.client) == (held.wide.id, first["variant"]["plan"], "testclient")
     real = held.workspace.now

@@ -151,6 +151,27 @@ def test_other_releases(release: str, served: Served, tmp_path: Path) -> None:
     check(found, served)
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_downloads_are_listed_by_the_command_line(form: str, served: Served, tmp_path: Path) -> None:
+    wide = served.builds["wide"]
+    with Client(served.url) as client:
+        url = f"{served.url}/{wide.model_id}/wide/resolve/{commit(wide)}/config.json"
+        subprocess.run(["curl", "-sf", "-A", f"listed-as-{form}", url], check=True, capture_output=True)
+        (row,) = [
+            row for row in client.downloads(variant="prod").items if row.user_agent == f"listed-as-{form}"
+        ]
+        assert row.variant_id == wide.id
+    more = ["--json"] if form == "json" else []
+    asked = [sys.executable, "-m", "planner.cli", "downloads", "--server", served.url, *more]
+    wide_enough = {**os.environ, "COLUMNS": "200"}
+    done = subprocess.run(asked, capture_output=True, text=True, check=True, env=wide_enough)
+    if form == "json":
+        assert row.id in {each["id"] for each in json.loads(done.stdout)["items"]}
+    else:
+        assert "listed-as-text" in done.stdout
+        assert commit(wide)[:12] in done.stdout
+
+
 def command() -> str:
     found = Path(sys.executable).with_name("hf")
     if not found.exists():
@@ -188,16 +209,17 @@ def test_the_command_prints_what_a_plan_decided_and_why_nothing_fits(served: Ser
 TRANSFORMERS = """
 import sys, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
-folder, repository, revision = sys.argv[1:]
-options = {} if revision == "main" else {"revision": revision}
-here, there = AutoModelForCausalLM.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(repository, **options)
-ours, theirs = here.state_dict(), there.state_dict()
-assert ours.keys() == theirs.keys()
-for name in ours:
-    assert ours[name].dtype == theirs[name].dtype and torch.equal(ours[name].view(torch.uint8), theirs[name].view(torch.uint8)), name
-text = "def main():"
-assert AutoTokenizer.from_pretrained(repository, **options)(text) == AutoTokenizer.from_pretrained(folder)(text)
-print("equal", len(ours))
+folder, repository, whole, question = sys.argv[1:]
+here = AutoModelForCausalLM.from_pretrained(folder).state_dict()
+words = AutoTokenizer.from_pretrained(folder)("def main():")
+for name, options in ((repository, {}), (whole, {"revision": question})):
+    there = AutoModelForCausalLM.from_pretrained(name, **options).state_dict()
+    assert here.keys() == there.keys()
+    for key, ours in here.items():
+        theirs = there[key]
+        assert ours.dtype == theirs.dtype and torch.equal(ours.view(torch.uint8), theirs.view(torch.uint8)), key
+    assert AutoTokenizer.from_pretrained(name, **options)("def main():") == words
+print("equal", len(here))
 """
 
 
@@ -208,17 +230,21 @@ def test_transformers_loads_the_reference_model_bit_for_bit(served: Served, tmp_
 
     with Workspace(load_settings({}, data_dir=served.data_dir)) as workspace:
         reference = register(workspace, model_path(), name="reference")
-    for repository, revision in (
-        (f"{reference.model_id}/reference", "main"),
-        (f"models/{reference.model_id}", "plan:on 24GB, most accurate"),
-    ):
-        done = ran(
-            [sys.executable, "-c", TRANSFORMERS, str(model_path()), repository, revision],
-            served.url,
-            tmp_path,
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith("equal")
+    repository, whole = f"{reference.model_id}/reference", f"models/{reference.model_id}"
+    question = "plan:on 24GB, 256 in 64 out, most accurate"
+    done = ran(
+        [sys.executable, "-c", TRANSFORMERS, str(model_path()), repository, whole, question],
+        served.url,
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("equal")
+    with Client(served.url) as client:
+        rows = [row for row in client.downloads(variant=reference.id).items if row.repository == whole]
+    assert {(row.revision, row.plan_id) for row in rows} == {(question, rows[0].plan_id)}, (
+        "asked by name and by commit"
+    )
+    assert any(row.user_agent.startswith("transformers/") for row in rows)
 
 
 # -- bad networks ---------------------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import Final
 
 import rich_click as click
 from rich.table import Table
@@ -12,15 +14,17 @@ from planner.cli.render.tables import listing, print_page
 from planner.cli.session import Session, console, page_options, session_options
 from planner.wire.rows import DownloadRow
 
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+
 
 def downloads_table(rows: Iterable[DownloadRow]) -> Table:
     """Return loads with what was asked for, what was served, and to whom."""
-    table = listing(("started", "repository", "revision", "variant", "plan", "client", "user agent"))
+    table = listing(("started (UTC)", "repository", "revision", "variant", "plan", "client", "user agent"))
     for row in rows:
         table.add_row(
-            f"{row.started_at:%Y-%m-%d %H:%M:%S} UTC",
+            f"{row.started_at:%Y-%m-%d %H:%M}",
             row.repository,
-            Text(row.revision),
+            Text(row.revision[:12] if _COMMIT.fullmatch(row.revision) else row.revision),
             row.variant_id.removeprefix("sha256:")[:12],
             row.plan_id or "",
             row.client,
