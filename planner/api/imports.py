@@ -54,7 +54,9 @@ async def import_results(
     output_tokens: Tokens = None,
     concurrency: Tokens = None,
     devices: Tokens = None,
-    dry_run: bool = False,
+    dry_run: Annotated[
+        bool, QueryParameter(description="Say what would be stored and change nothing.")
+    ] = False,
     name: Annotated[
         str,
         QueryParameter(max_length=MAX_TEXT, description="Name of the file that is the body, for messages."),

@@ -125,7 +125,8 @@ def test_l4_honest_values_are_left_alone_and_others_refused() -> None:
     found = imported(document)
     assert "left out" in messages(found, "L4")[0]
     tpot = found.profiles[0].timings[0].tpot
-    assert tpot is not None and tpot.mean == pytest.approx(0.1), "decode over its tokens stands in"
+    assert tpot is not None
+    assert tpot.mean == pytest.approx(0.1), "decode over its tokens stands in"
 
 
 def test_l5_bytes_called_mb_and_seconds_without_ms() -> None:

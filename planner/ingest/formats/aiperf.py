@@ -160,7 +160,7 @@ def _single(export: Fields, findings: list[Finding]) -> Timing:
         load=load,
         ttft=_metric(export, findings, "time_to_first_token", completed),
         tpot=_metric(export, findings, "inter_token_latency", completed),
-        itl=_metric(export, findings, "inter_chunk_latency", None),
+        itl=_metric(export, findings, "inter_chunk_latency", completed),
         end_to_end=end_to_end,
         output_rate=single(_average(export, "output_token_throughput")),
         request_rate=single(rate),

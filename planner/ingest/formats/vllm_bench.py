@@ -103,8 +103,9 @@ def _serve_timing(run: Fields, findings: list[Finding]) -> Timing:
             tpot = recomputed
         ok = [value for value, n in zip(latencies, lengths, strict=True) if n and value]
         end_to_end = end_to_end or distribution(ok)
-    itl = _times(run, findings, "itl", None)
     total_in, total_out = run.number("total_input_tokens"), run.number("total_output_tokens")
+    gaps = int(total_out) - completed if total_out and completed and total_out > completed else requests
+    itl = _times(run, findings, "itl", gaps)
     load = Load(
         input_tokens=_per(total_in, completed)
         or run.count("isl", low=1)
