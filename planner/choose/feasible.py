@@ -280,7 +280,7 @@ def _judge_rate(setting: Setting, rate: float, speeds: Speeds, degree: Integers)
         key=RATE,
         asked=f"serves {rate:g} requests/s at utilization ≤ {HEADROOM:g}",
         constraint=None,
-        verdict=judge_speed(speed, available * slots),
+        verdict=judge_speed(speed, np.asarray(available * slots, dtype=np.float64)),
         value=needed,
         margin=needed / available - 1,
     )
@@ -292,7 +292,7 @@ def _judge_cost(limit: CostLimit, setting: Setting, speeds: Speeds, degree: Inte
     if price is None:
         unknown = np.full(len(degree), _code(Verdict.UNKNOWN), dtype=np.int64)
         return Judgement(key=limit.key, asked=limit.describe(), constraint=limit, verdict=unknown)
-    per_hour = price.per_hour * degree
+    per_hour: Floats = np.asarray(price.per_hour * degree, dtype=np.float64)
     if limit.per is CostBasis.HOUR:
         value = per_hour
         verdict = np.where(value <= limit.limit, _code(Verdict.MET), _code(Verdict.VIOLATED))
