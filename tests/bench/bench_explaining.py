@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -45,7 +46,7 @@ def built_in() -> Index:
 
 def seconds(work: Callable[[], object]) -> float:
     """Return the least time of three runs."""
-    times = []
+    times: list[float] = []
     for _ in range(3):
         start = time.perf_counter()
         work()
@@ -57,14 +58,12 @@ def run(index: Index, scenarios: dict[str, Scenario]) -> None:
     """Print milliseconds, and how many plain answers each is worth."""
     print(f"\n{len(index):,} variants")
     for name, scenario in scenarios.items():
-        plain = seconds(lambda scenario=scenario: plan(scenario, index))
+        plain = seconds(partial(plan, scenario, index))
         work: dict[str, Callable[[], object]] = {
-            "measurements": lambda scenario=scenario: measurements(scenario, index),
-            "builds": lambda scenario=scenario: builds(scenario, index),
+            "measurements": partial(measurements, scenario, index),
+            "builds": partial(builds, scenario, index),
+            **{text: partial(sweep, scenario, index, parse_range(text, scenario)) for text in RANGES},
         }
-        for text in RANGES:
-            over = parse_range(text, scenario)
-            work[text] = lambda scenario=scenario, over=over: sweep(scenario, index, over)
         print(f"{name}: answer {plain * 1e3:.2f} ms")
         for title, task in work.items():
             took = seconds(task)
