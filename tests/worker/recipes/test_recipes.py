@@ -52,7 +52,7 @@ def test_an_unknown_recipe_names_the_nearest():
         ("intx_weight_only", {"group_size": 33}, "recipe.group_size"),
         ("int8_weight_only", {"group_size": 1}, "recipe.group_size"),
         ("int4_tile_packed", {"group_size": 16}, "recipe.group_size"),
-        ("int8_dynamic", {"symmetric": "perhaps"}, "recipe"),
+        ("int8_dynamic", {"symmetric": "perhaps"}, "recipe.symmetric"),
     ],
 )
 def test_a_wrong_setting_is_named(name, settings, field):

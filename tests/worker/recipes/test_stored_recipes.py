@@ -136,7 +136,7 @@ def test_calibration_without_text_is_refused(base, tmp_path):
         ("int8_static", {"percentile": 20}, "recipe.percentile"),
         ("int8_static", {"windows": 0}, "recipe.windows"),
         ("fp8_static", {"window": 1}, "recipe.window"),
-        ("fp8_dynamic", {"granularity": "block"}, "recipe"),
+        ("fp8_dynamic", {"granularity": "block"}, "recipe.granularity"),
         ("autoround", {"bits": 8}, "recipe.bits"),
         ("autoround", {"iterations": -1}, "recipe.iterations"),
     ],
