@@ -42,7 +42,8 @@ from planner.domain.model import Model
 from planner.domain.scenario import Objective, Scenario
 from planner.domain.units import Unit
 from planner.domain.variant import Provenance, Variant
-from planner.estimate.calibration import CENTRAL
+from planner.estimate.calibration import CENTRAL, Metric
+from planner.estimate.columns import Floats
 from planner.estimate.memory import fit_score, probability
 from planner.estimate.priors import CONFIDENCE as MEMORY_CONFIDENCE
 from planner.estimate.weights import modelled_weight_bytes
@@ -191,7 +192,6 @@ def _predicted(
         np.arange(len(beside), dtype=np.int64),
     )
     prophet = _Prophet(index, imagined)
-    values = objective_values(imagined)
     totals = imagined.total.value * imagined.terms.degree
     found: list[WorthBuilding] = []
     for position, variant in enumerate(beside.records):
@@ -204,7 +204,7 @@ def _predicted(
                 continue
             if bar.model_id is not None and variant.model_id != bar.model_id:
                 continue
-            if bar.value is not None and not values[position] < bar.value:
+            if bar.value is not None and not prophet.values[position] < bar.value:
                 continue
             build = prophet.build(position, by_id[variant.id], bar)
             if build.loss is not None and build.loss.models >= ENOUGH and not build.loss.within:
@@ -224,6 +224,7 @@ class _Prophet:
     def __init__(self, index: Index, imagined: Assessment) -> None:
         self.index, self.imagined = index, imagined
         capacity = imagined.setting.capacity
+        self.values = objective_values(imagined)
         self._fits = None if capacity is None else fit_score(imagined.total, capacity)
         self._records: dict[tuple[KnownRecipe | str, LossKind, str | None], SchemeRecords] = {}
 
@@ -290,6 +291,43 @@ class _Prophet:
         ]
         return min(odds, key=lambda each: -1.0 if each.probability is None else each.probability)
 
+    def _beats(self, position: int, value: float) -> float:
+        """Return the probability that what the objective minimizes comes out below `value`, that of the chosen variant.
+
+        Only the build's own interval counts. What is ordered by weight bytes for want of times has none.
+        """
+        imagined, central = self.imagined, float(self.values[position])
+        metric: Metric = "per_token"
+        match imagined.setting.scenario.objective:
+            case Objective.SMALLEST:
+                columns = imagined.columns
+                ends = (columns.weight_bytes, columns.weight_lo, columns.weight_hi)
+                return self._below(value, ends, position, scale=1.0)
+            case Objective.CHEAPEST if imagined.setting.scenario.price is None:
+                total = imagined.total
+                scale = float(imagined.terms.degree[position])
+                return self._below(value, (total.value, total.lo, total.hi), position, scale=scale)
+            case Objective.FASTEST:
+                metric = "tpot"
+            case _:
+                pass
+        spread = spread_of(imagined, metric, CENTRAL, position)
+        if spread is None or central <= 0:
+            return 1.0 if central < value else 0.0
+        # A cost is proportional to the time of a token, so that the share of the bound carries over.
+        seconds = value / central * spread.value
+        return share_below(
+            seconds, spread.value, spread.lo, spread.hi, confidence=spread.confidence, logarithmic=True
+        )
+
+    def _below(
+        self, value: float, ends: tuple[Floats, Floats, Floats], position: int, *, scale: float
+    ) -> float:
+        middle, lo, hi = (float(end[position]) * scale for end in ends)
+        return share_below(
+            value, middle, min(lo, middle), max(hi, middle), confidence=MEMORY_CONFIDENCE, logarithmic=False
+        )
+
     def _records_of(self, idea: _Idea, kind: LossKind, task: str | None) -> SchemeRecords:
         key = (f"{idea.known.scheme.name}:{idea.known.scheme.method}", kind, task)
         if key not in self._records:
@@ -306,6 +344,7 @@ class _Prophet:
             *([fits] if fits is not None else []),
             *([fast] if limited else []),
             *([loss.probability] if loss is not None else []),
+            *([self._beats(position, bar.value)] if bar.value is not None else []),
         ]
         odds: float | None = 1.0
         for part in parts:

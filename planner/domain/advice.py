@@ -98,7 +98,8 @@ class WorthBuilding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     name: str
     purpose: Purpose
     odds: float | None
-    """Product of the probabilities below that the question needs; None when one of them is not known."""
+    """Product of the probabilities below that the question needs, and, to be better, of beating the chosen variant by the
+    objective; None when one of them is not known."""
     fit_probability: float | None = None
     speed_probability: float | None = None
     loss: LossOdds | None = None

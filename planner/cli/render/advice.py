@@ -118,4 +118,5 @@ def render_queued(console: Console, queued: Queued) -> None:
         needs = f", needs {', '.join(job.requires)}" if job.requires else ""
         console.print(Text("queued ", style="green") + Text(f"{job.kind.value} job {job.id}{needs}"))
     if not queued.jobs:
-        console.print(Text("nothing was queued", style="bold yellow"))
+        why = "" if queued.passed_over else ": no such job is expected to change the answer"
+        console.print(Text("nothing was queued", style="bold yellow") + Text(why))
