@@ -54,8 +54,6 @@ def read_addresses(app: ASGIApp) -> ASGIApp:
             address = parse(scope["raw_path"].decode("latin-1").removeprefix(root))
             if address is not None:
                 scope["path"] = f"{root}{PREFIX}/{address.operation.value}"
-                if "state" not in scope:
-                    scope["state"] = {}
                 scope["state"][_STATE] = address
         await app(scope, receive, send)
 

@@ -26,6 +26,7 @@ from planner.domain.units import Unit
 from planner.domain.variant import Artifact, FileFormat, Provenance, Variant, manifest_digest
 from planner.registry import variants
 from planner.settings import load_settings
+from planner.wire.serving import Load
 from planner.workspace import Workspace
 from planner.workspace import serving as serving_rules
 from tests.workspace.folders import write_llama
@@ -175,7 +176,7 @@ def test_any_revision_and_path_come_back_as_they_were_quoted(revision, path):
 
 @given(st.text(max_size=120))
 def test_every_name_becomes_one_that_clients_accept(name):
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils._validators import validate_repo_id
 
     validate_repo_id(f"{hub_names.slug(name)}/{hub_names.slug(name)}{hub_names.GGUF_SUFFIX}")
 
@@ -526,9 +527,7 @@ def test_a_client_that_never_pauses_follows_the_evidence_in_the_end(hub, held, m
             f"/models/{held.model}/resolve/{commit(held.wide)}/config.json", headers={"User-Agent": agent}
         )
         held.workspace.record_download(
-            serving_rules.Load(
-                client="testclient", user_agent=agent, repository=f"models/{held.model}", revision="x"
-            ),
+            Load(client="testclient", user_agent=agent, repository=f"models/{held.model}", revision="x"),
             variant_id=held.wide.id,
         )
     assert plans[0] == first
