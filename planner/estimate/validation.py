@@ -114,7 +114,8 @@ class Records:
             evidence = gather_evidence(by_device.get(device.id, ()), device, rows)
             if not len(evidence.points):
                 continue
-            sources = tuple(source_of(evidence.profiles[index]) for index in evidence.points.profile.tolist())
+            named = [source_of(profile) for profile in evidence.profiles]
+            sources = tuple(named[int(index)] for index in evidence.points.profile)
             points = evidence.points
             load = np.stack([points.input_tokens, points.output_tokens, points.concurrency])
             sites.append(

@@ -109,7 +109,9 @@ def _memory(report: Report) -> list[str]:
             "*False fits, tightest*: the peak was above the smallest capacity at which the estimate says it fits with a risk of "
             f'{RISK:.0%}. *Cards*: the verdicts "fits" on usual card sizes of which at most half stayed free, and how many were '
             f"wrong. {report.left_out_peaks} published peaks are not scored: they are less than weights and KV cache, or come from "
-            "the same table as such. Intervals of memory are priors and are not calibrated: peaks of too few models are known."
+            "the same table as such. Intervals of memory are priors and are not calibrated: peaks of too few models are known. Host memory that our workers "
+            "measured is counted above what the process held before loading, while the estimate includes interpreter and "
+            "libraries: of a model of a few million parameters that is most of the estimate."
         ),
         "",
         *_table(head, rows),
@@ -149,7 +151,8 @@ def render(report: Report) -> str:
         "",
         (
             "A later run is a regression when a median or 90th percentile grows by more than a factor of "
-            f"{TOLERANCE.error_factor} and by more than {TOLERANCE.error_slack:.1%}, when a group is no longer scored, or when the "
+            f"{TOLERANCE.error_factor} (of {TOLERANCE.new_evidence_factor} where recordings were added) and by more than "
+            f"{TOLERANCE.error_slack:.1%}, when a group is no longer scored, or when the "
             f"intervals that at least {TOLERANCE.coverage_points} residuals calibrate cover less than {least:.0%} or more than "
             f"{most:.0%}. `planner validate --against docs/accuracy.md` says so with exit status 3."
         ),

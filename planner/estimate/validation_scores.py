@@ -35,6 +35,8 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
     """A median or 90th percentile may grow by this factor,"""
     error_slack: float = 0.005
     """or by this much, whichever is more."""
+    new_evidence_factor: float = 1.5
+    """The first factor where the number of trials changed: other recordings are harder or easier, estimators the same."""
     coverage_band: tuple[float, float] = (0.87, 0.93)
     """Coverage of 90 % intervals, all distances of a metric together, held out the way that calibrates them."""
     coverage_points: int = 200
@@ -222,7 +224,9 @@ def regressions(before: Iterable[Score], after: Iterable[Score]) -> tuple[str, .
             was, now = getattr(old, what, None), getattr(score, what)
             if was is None or now is None:
                 continue
-            allowed = max(was * TOLERANCE.error_factor, was + TOLERANCE.error_slack)
+            same = old is not None and old.trials == score.trials
+            factor = TOLERANCE.error_factor if same else TOLERANCE.new_evidence_factor
+            allowed = max(was * factor, was + TOLERANCE.error_slack)
             if now > allowed:
                 found.append(f"{name}: {what} {now:.1%} was {was:.1%}, allowed {allowed:.1%}")
     missing = sorted(set(known) - {score.key for score in current}, key=str)

@@ -129,6 +129,8 @@ def test_a_growing_error_and_a_coverage_off_its_band_are_regressions() -> None:
     assert regressions([score], [score]) == ()
     assert regressions([score], [change(score, median_error=0.024)]) == ()
     assert len(regressions([score], [change(score, median_error=0.03)])) == 1
+    assert regressions([score], [change(score, median_error=0.03, trials=500)]) == ()
+    assert len(regressions([score], [change(score, median_error=0.04, trials=500)])) == 1
     assert len(regressions([score], [change(score, p90_error=0.12)])) == 1
     assert len(regressions([score], [change(score, coverage=0.8)])) == 1
     assert regressions([score], [change(score, coverage=0.8, trials=20)]) == ()
