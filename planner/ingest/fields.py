@@ -24,6 +24,16 @@ def clean(text: str) -> str:
     return " ".join(kept.split())[:MAX_TEXT]
 
 
+def object_of(value: object) -> dict[str, Any]:
+    """Return a JSON object, an empty one for anything else."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def list_of(value: object) -> list[Any]:
+    """Return a JSON list, an empty one for anything else."""
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
 class Fields:
     """A JSON object in the file `path`, at `place`."""
 
@@ -31,7 +41,7 @@ class Fields:
         self.path, self.place = path, place
         if not isinstance(values, dict):
             raise self.wrong("", "is not an object", "a JSON object")
-        self.values = cast("dict[str, Any]", values)
+        self.values = object_of(cast("object", values))
 
     def wrong(self, name: str, problem: str, allowed: str | None = None) -> InvalidFile:
         """Return the error for a field of this object."""
@@ -55,9 +65,9 @@ class Fields:
         """Return the object down a path, an empty one where the path ends early or leads to something else."""
         here: object = self.values
         for name in names:
-            here = cast("dict[str, Any]", here).get(name) if isinstance(here, dict) else None
+            here = object_of(here).get(name)
         place = ".".join((self.place, *names) if self.place else names)
-        return type(self)(self.path, here if isinstance(here, dict) else {}, place)
+        return type(self)(self.path, object_of(here), place)
 
     def each(self, name: str) -> Iterator[Self]:
         """Yield the objects of a list, none where it is absent."""

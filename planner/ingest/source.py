@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from planner.errors import InvalidFile
+from planner.ingest.fields import list_of, object_of
 
 MAX_FILE_BYTES: Final = 128 * 1024**2
 """Largest result file: lm-eval's samples of ten thousand documents take some 50 MB."""
@@ -79,15 +80,15 @@ class Source:
     def objects(self) -> tuple[dict[str, Any], ...]:
         """The JSON documents that are objects; the elements where the document is a list of objects. Else empty."""
         documents = self.documents
-        if len(documents) == 1 and isinstance(documents[0], list):
-            documents = tuple(documents[0])
-        return documents if documents and all(isinstance(d, dict) for d in documents) else ()
+        if len(documents) == 1:
+            documents = tuple(list_of(documents[0])) or documents
+        return documents if all(isinstance(document, dict) for document in documents) else ()
 
     @property
     def only(self) -> dict[str, Any]:
         """The single JSON object the file consists of, an empty one when it is anything else."""
         documents = self.documents
-        return documents[0] if len(documents) == 1 and isinstance(documents[0], dict) else {}
+        return object_of(documents[0]) if len(documents) == 1 else {}
 
 
 _INVALID: Final = object()

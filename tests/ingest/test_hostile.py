@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_changed_documents(name: str, seed: int, changes: int) -> None:
             if rng.random() < 0.2 and isinstance(here, dict):
                 del here[path[-1]]
             else:
-                here[path[-1]] = rng.choice(VALUES)
+                here[path[-1]] = deepcopy(rng.choice(VALUES))
             if not _places(document):
                 break
         content = json.dumps(document).encode("utf-8", "surrogatepass")
@@ -117,6 +118,23 @@ def test_deep_nesting_is_refused(opening: str) -> None:
 def test_numbers_of_thousands_of_digits_are_refused() -> None:
     with pytest.raises(InvalidInput):
         read(b'{"completed": ' + b"9" * 10_000 + b', "duration": 1, "mean_ttft_ms": 1, "burstiness": 1}', "x")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "content",
+    [
+        "MLPerf Results Summary\n" + " " * 300_000,
+        "Mean PPL(Q)" + "computing over 1 chunks" * 20_000,
+        "KL divergence statistics" + "\n" * 300_000,
+        "a model buffer size" + ": " * 200_000 + "KV buffer size",
+        "{" * 300_000 + "}",
+        "Mean" + " " * 300_000 + "KL divergence statistics",
+    ],
+)
+def test_text_made_to_keep_a_pattern_busy_is_refused_soon(content: str) -> None:
+    with pytest.raises(InvalidInput):
+        read(content.encode(), "x")
 
 
 def test_detection_never_raises_for_another_format() -> None:

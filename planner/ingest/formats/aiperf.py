@@ -13,7 +13,7 @@ import msgspec
 from planner.domain.figure import Interval
 from planner.domain.profile import Distribution, Fact, MemoryUse, Stability
 from planner.domain.units import GB, GIB, MAX_BYTES, MIB
-from planner.ingest.fields import Fields
+from planner.ingest.fields import Fields, list_of, object_of
 from planner.ingest.formats.format import CERTAIN, NO, Format
 from planner.ingest.formats.load import little
 from planner.ingest.imported import Finding, Imported, Load, ProfileDraft, Timing
@@ -32,13 +32,10 @@ _BYTES: Final = {"b": 1, "mb": 1e6, "mib": MIB, "gb": GB, "gib": GIB}
 
 def _detect(source: Source) -> float:
     document = source.only
-    metrics = document.get("metrics") if _is_aggregate(document) else document
-    if not isinstance(metrics, dict):
-        return NO
     if _is_aggregate(document):
-        return CERTAIN if any(str(name).startswith("request_latency_") for name in metrics) else NO
-    latency = metrics.get("request_latency")
-    return CERTAIN if isinstance(latency, dict) and {"unit", "avg"} <= latency.keys() else NO
+        metrics = object_of(document["metrics"])
+        return CERTAIN if any(name.startswith("request_latency_") for name in metrics) else NO
+    return CERTAIN if {"unit", "avg"} <= object_of(document.get("request_latency")).keys() else NO
 
 
 def _is_aggregate(document: dict[str, object]) -> bool:
@@ -82,10 +79,10 @@ def _model(export: Fields) -> str | None:
     config = export.at("input_config")
     for fields in (config, config.at("endpoint")):
         for key in ("model_names", "model", "models"):
-            value = fields.values.get(key)
-            if isinstance(value, list) and value:
-                return Fields(export.path, {"model": value[0]}).text("model")
-            if isinstance(value, str):
+            several = list_of(fields.values.get(key))
+            if several:
+                return Fields(export.path, {"model": several[0]}).text("model")
+            if fields.text(key) is not None:
                 return fields.text(key)
     return None
 

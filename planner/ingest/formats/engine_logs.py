@@ -37,7 +37,7 @@ _VERSION: Final = re.compile(
 )
 _TP: Final = re.compile(r"tensor_parallel_size=([0-9]{1,3})")
 _BUFFER: Final = re.compile(
-    r"^.*?:\s+(\S{1,40})\s+(model|KV|compute|output|RS) buffer size\s*=\s*([0-9]{1,9}(?:\.[0-9]{1,4})?) MiB",
+    r":[ \t]+(\S{1,40})[ \t]+(model|KV|compute|output|RS) buffer size[ \t]*=[ \t]*([0-9]{1,9}(?:\.[0-9]{1,4})?) MiB",
     re.MULTILINE,
 )
 _BUILD: Final = re.compile(r"build: ([0-9]{1,6}) \(([0-9a-f]{6,40}|unknown)\)|build_info: (b[0-9]{1,6})-")

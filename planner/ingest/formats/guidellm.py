@@ -13,7 +13,7 @@ import msgspec
 
 from planner.domain.figure import Interval
 from planner.domain.profile import Distribution, Fact
-from planner.ingest.fields import Fields
+from planner.ingest.fields import Fields, list_of, object_of
 from planner.ingest.formats.format import CERTAIN, NO, Format
 from planner.ingest.imported import Finding, Imported, Load, ProfileDraft, Timing
 from planner.ingest.lints import speed
@@ -29,13 +29,13 @@ PROTOCOL: Final = (
 
 def _detect(source: Source) -> float:
     document = source.only
-    benchmarks = document.get("benchmarks")
-    if not isinstance(benchmarks, list) or not benchmarks or not isinstance(benchmarks[0], dict):
+    benchmarks = list_of(document.get("benchmarks"))
+    first = object_of(benchmarks[0]) if benchmarks else {}
+    if not first:
         return NO
-    first = benchmarks[0]
     named = "guidellm_version" in Fields(source.name, document).at("metadata")
-    kind = first.get("type_")
-    shaped = isinstance(first.get("metrics"), dict) and "time_to_first_token_ms" in first["metrics"]
+    kind = str(first.get("type_"))
+    shaped = "time_to_first_token_ms" in object_of(first.get("metrics"))
     return CERTAIN if named or kind in {"generative_benchmark", "benchmark"} or shaped else NO
 
 

@@ -38,8 +38,8 @@ _LABELS: Final = {
 _PATTERNS: Final = {
     key: re.compile(_LINE.format(label=label), re.MULTILINE) for key, label in _LABELS.items()
 }
-_CHUNKS: Final = re.compile(r"computing over ([0-9]{1,9}) chunks.*?n_ctx=([0-9]{1,9})")
-_CHUNK_ROW: Final = re.compile(r"^\s*([0-9]{1,9})\s+[0-9.]+\s*±", re.MULTILINE)
+_CHUNKS: Final = re.compile(r"computing over ([0-9]{1,9}) chunks.{0,200}?n_ctx=([0-9]{1,9})")
+_CHUNK_ROW: Final = re.compile(r"^[ \t]*([0-9]{1,9})[ \t]+[0-9.]{1,40}[ \t]*±", re.MULTILINE)
 
 
 def _detect(source: Source) -> float:

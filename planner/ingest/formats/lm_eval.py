@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from planner.ingest.fields import Fields, clean
+from planner.ingest.fields import Fields, clean, list_of, object_of
 from planner.ingest.formats.format import CERTAIN, NO, Format
 from planner.ingest.imported import Finding, Imported, Item, Samples, TaskScore
 from planner.ingest.lints.accuracy import TASK_HASH
@@ -143,8 +143,8 @@ def _read_samples(source: Source) -> Imported:
     chances: dict[str, list[float]] = {}
     for line in lines:
         filter_name = line.text("filter") or "none"
-        metrics = line.values.get("metrics")
-        names = [m for m in metrics if isinstance(m, str)] if isinstance(metrics, list) else _guessed(line)
+        listed = [name for name in list_of(line.values.get("metrics")) if isinstance(name, str)]
+        names = listed or _guessed(line)
         common = _common(line)
         for metric in names:
             item = _item(line, metric, common)
@@ -184,23 +184,20 @@ def _common(line: Fields) -> dict[str, Any]:
         hashes = [_hash(line.values.get(name)) for name in ("doc", "arguments", "target")]
     responses = line.values.get("resps")
     arguments = line.values.get("arguments")
+    asked = len(object_of(arguments)) or len(list_of(arguments))
     generated = _generated(responses)
     return {
         "key": key,
         "fingerprint": ":".join(str(value) for value in hashes),
         "answer": _hash(responses),
         "length": generated,
-        "choices": len(arguments) if isinstance(arguments, dict | list) and generated is None else 0,
+        "choices": asked if generated is None else 0,
     }
 
 
 def _generated(responses: object) -> int | None:
     """Return the characters generated, None where the item asks for log-likelihoods."""
-    if not isinstance(responses, list):
-        return None
-    texts = [
-        text for group in responses if isinstance(group, list) for text in group if isinstance(text, str)
-    ]
+    texts = [text for group in list_of(responses) for text in list_of(group) if isinstance(text, str)]
     if not texts or all(re.fullmatch(r"-?[0-9.]+(?:e-?[0-9]+)?", text) for text in texts):
         return None
     return sum(len(text) for text in texts)

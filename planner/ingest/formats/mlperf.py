@@ -12,7 +12,7 @@ from typing import Final
 
 from planner.domain.profile import Distribution, Fact
 from planner.errors import InvalidFile
-from planner.ingest.fields import Fields
+from planner.ingest.fields import Fields, object_of
 from planner.ingest.formats.format import CERTAIN, LIKELY, NO, Format
 from planner.ingest.imported import Finding, Imported, Load, ProfileDraft, TaskScore, Timing
 from planner.ingest.lints.finding import refuse
@@ -26,7 +26,7 @@ PROTOCOL: Final = (
 ACCURACY_PROTOCOL: Final = (
     "MLPerf Inference accuracy run: aggregate score of the whole data set, without a record of items"
 )
-_LINE: Final = re.compile(r"^\s*(.+?)\s*:\s*(.*?)\s*$", re.MULTILINE)
+_MAX_LINES: Final = 10_000
 _DICT: Final = re.compile(r"\{[^{}]{1,4000}\}")
 _SCORES: Final = {
     "rouge1": 100.0, "rouge2": 100.0, "rougeL": 100.0, "rougeLsum": 100.0, "exact_match": 100.0, "gsm8k": 100.0,
@@ -43,9 +43,10 @@ def _detect_summary(source: Source) -> float:
 
 def _pairs(source: Source) -> Fields:
     values: dict[str, object] = {}
-    for key, text in _LINE.findall(source.text[:1_000_000]):
-        name = key.strip().lower()
-        if name in values:
+    for line in source.text.splitlines()[:_MAX_LINES]:
+        key, colon, rest = line[:1000].partition(":")
+        name, text = key.strip().lower(), rest.strip()
+        if not colon or name in values:
             continue
         number: object = text
         try:
@@ -133,11 +134,12 @@ def _scores(source: Source) -> dict[str, object]:
         return source.objects[0]
     for text in _DICT.findall(source.text[:1_000_000]):
         try:
-            found = ast.literal_eval(re.sub(r"np\.\w+\(([^()]*)\)", r"\1", text))
+            found: object = ast.literal_eval(re.sub(r"np\.\w+\(([^()]*)\)", r"\1", text))
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             continue
-        if isinstance(found, dict) and any(name in found for name in _SCORES):
-            return {str(key): value for key, value in found.items()}
+        scores = object_of(found)
+        if any(name in scores for name in _SCORES):
+            return {str(key): value for key, value in scores.items()}
     return {}
 
 

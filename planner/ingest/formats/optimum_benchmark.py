@@ -12,7 +12,7 @@ from typing import Final
 from planner.domain.profile import Distribution, Fact, MemoryUse
 from planner.domain.runtime import Runtime, canonical
 from planner.domain.units import MAX_BYTES
-from planner.ingest.fields import Fields
+from planner.ingest.fields import Fields, list_of
 from planner.ingest.formats.format import CERTAIN, NO, Format
 from planner.ingest.imported import Finding, Imported, Load, ProfileDraft, Timing
 from planner.ingest.lints import memory, provenance
@@ -224,8 +224,8 @@ def _runtime(backend: Fields, environment: Fields) -> Runtime | None:
 
 
 def _device(environment: Fields, backend: Fields) -> str | None:
-    gpus = environment.values.get("gpu")
-    if backend.text("device") in {"cuda", "gpu"} and isinstance(gpus, list) and gpus:
+    gpus = list_of(environment.values.get("gpu"))
+    if backend.text("device") in {"cuda", "gpu"} and gpus:
         return Fields(environment.path, {"gpu": gpus[0]}).text("gpu")
     return environment.text("cpu") if backend.text("device") == "cpu" else None
 

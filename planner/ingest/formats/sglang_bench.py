@@ -11,7 +11,7 @@ import msgspec
 
 from planner.domain.profile import Distribution, Fact
 from planner.domain.runtime import Runtime
-from planner.ingest.fields import Fields
+from planner.ingest.fields import Fields, list_of
 from planner.ingest.formats.format import CERTAIN, NO, Format
 from planner.ingest.imported import Finding, Imported, Load, ProfileDraft, Timing
 from planner.ingest.lints import speed
@@ -73,8 +73,7 @@ def _serving(run: Fields, findings: list[Finding]) -> Timing:
         raise run.wrong("completed", "no request succeeded", "at least one")
     reported, again = run.number("total_output_tokens"), run.number("total_output_tokens_retokenized")
     speed.retokenised(findings, reported=reported, retokenised=again)
-    errors = run.values.get("errors")
-    failed = sum(1 for error in errors if error) if isinstance(errors, list) else 0
+    failed = sum(1 for error in list_of(run.values.get("errors")) if error)
     caching = run.at("server_info").flag("disable_radix_cache")
     speed.warm_cache(
         findings, caching=None if caching is None else ("off" if caching else "on"), warmups=None

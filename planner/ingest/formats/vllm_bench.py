@@ -7,10 +7,10 @@ serve.py and latency.py of 0.33.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from planner.domain.profile import Distribution
-from planner.ingest.fields import Fields
+from planner.ingest.fields import Fields, list_of
 from planner.ingest.formats.format import CERTAIN, LIKELY, NO, Format
 from planner.ingest.formats.load import little
 from planner.ingest.imported import Finding, Imported, Load, ProfileDraft, Timing
@@ -94,8 +94,7 @@ def _serve_timing(run: Fields, findings: list[Finding]) -> Timing:
         if name in run
     }
     if ttfts and lengths and latencies is None:
-        gaps = run.values.get("itls")
-        latencies = _ends(run, ttfts, gaps) if isinstance(gaps, list) else None
+        latencies = _ends(run, ttfts, list_of(run.values.get("itls")))
     if ttfts and latencies and lengths and len(ttfts) == len(latencies) == len(lengths):
         recomputed = distribution(speed.recomputed_tpot(latencies, ttfts, lengths))
         if recomputed is not None:
@@ -130,7 +129,7 @@ def _serve_timing(run: Fields, findings: list[Finding]) -> Timing:
     )
 
 
-def _ends(run: Fields, ttfts: list[float], gaps: list[object]) -> list[float] | None:
+def _ends(run: Fields, ttfts: list[float], gaps: list[Any]) -> list[float] | None:
     if len(gaps) != len(ttfts):
         return None
     ends: list[float] = []
