@@ -6,7 +6,7 @@ None means absent or null; a value of the wrong type, not finite or out of range
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final, Self, cast
 
@@ -31,7 +31,7 @@ def object_of(value: object) -> dict[str, Any]:
 
 def list_of(value: object) -> list[Any]:
     """Return a JSON list, an empty one for anything else."""
-    return cast("list[Any]", value) if isinstance(value, list) else []
+    return list(cast("Iterable[Any]", value)) if isinstance(value, list) else []
 
 
 class Fields:
