@@ -41,12 +41,14 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class LossDifference(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """By how many points of relative loss, in %, `which` loses more than `other` of the same model and source.
 
-    Both have the same bits, activations and KV cache, and with `same_groups` the same group size.
+    Both have the same bits, activations and KV cache, and with `same_groups` the same group size. With `not_smaller` they
+    have the same number format too, and the first spends at least as many bytes: it is asked what its bytes buy.
     """
 
     which: Which
     other: Which
     same_groups: bool = False
+    not_smaller: bool = False
 
     def rows(self, evidence: Evidence) -> Iterator[Row]:
         """Yield one row for each pair of variants."""
@@ -60,6 +62,7 @@ class LossDifference(msgspec.Struct, frozen=True, kw_only=True, tag=True):
                     and name != other_name
                     and variant.model_id == other.model_id
                     and self._layout(variant) == self._layout(other)
+                    and (not self.not_smaller or variant.weight_bytes.value >= other.weight_bytes.value)
                 )
                 tasks = {(e.task, e.metric) for e in group} & {(e.task, e.metric) for e in other_group}
                 pair = [
@@ -78,7 +81,8 @@ class LossDifference(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     def _layout(self, variant: Variant) -> Hashable:
         scheme = variant.scheme
         group = scheme.weight.group_size if self.same_groups else None
-        return (scheme.nominal_bits, scheme.activation, scheme.activation_scaling, scheme.kv, group)
+        number = scheme.weight.format if self.not_smaller else scheme.nominal_bits
+        return (number, scheme.activation, scheme.activation_scaling, scheme.kv, group)
 
 
 def _losses(evidence: Evidence, which: Which) -> dict[tuple[str, str], list[Evaluation]]:

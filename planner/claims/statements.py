@@ -227,8 +227,8 @@ CLAIMS: Final = (
         says="Keep sensitive layers, such as attention, in FP16 and the rest in INT8.",
         parts=(
             Part(
-                says="a mix loses less than the same format throughout", unit="points", most=0,
-                query=LossDifference(which=Which(mixed=True, no_methods=("hqq",)), other=_ROUNDED),
+                says="a mix that spends more bytes loses less than the same format throughout", unit="points", most=0,
+                query=LossDifference(which=Which(mixed=True, no_methods=("hqq",)), other=_ROUNDED, not_smaller=True),
             ),
             Part(
                 says="moving bits to sensitive layers loses less at 3 bits", beside=True, unit="points", most=0,
