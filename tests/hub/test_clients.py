@@ -196,8 +196,9 @@ def test_the_command(served: Served, tmp_path: Path) -> None:
 
 def test_the_command_prints_what_a_plan_decided_and_why_nothing_fits(served: Served, tmp_path: Path) -> None:
     hf, model = command(), served.builds["wide"].model_id
+    question = "plan:on 20GB, bf16, smallest"
     done = ran(
-        [hf, "download", f"models/{model}", "config.json", "--revision", QUESTION], served.url, tmp_path
+        [hf, "download", f"models/{model}", "config.json", "--revision", question], served.url, tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert "resolved to" in done.stderr
