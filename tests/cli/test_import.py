@@ -81,6 +81,27 @@ def test_two_runs_of_lm_eval(run, variants):
     assert "L2" in out
 
 
+def test_runs_that_cannot_be_compared_are_exit_code_4(run, variants, tmp_path: Path):
+    theirs = next((FILES / "lm-eval-1").glob("results*"))
+    document = json.loads(theirs.read_bytes())
+    document["n-shot"] = dict.fromkeys(document["n-shot"], 5)
+    mine = tmp_path / "results.json"
+    mine.write_text(json.dumps(document))
+    code, out, err = run(
+        "import",
+        str(mine),
+        "--baseline-file",
+        str(theirs),
+        "--variant",
+        variants[1],
+        "--baseline",
+        variants[0],
+    )
+    assert code == 4
+    assert "refusal L14" in out
+    assert "nothing was stored" in err
+
+
 def test_against_a_server(tmp_path: Path, bench: Path):
     folder = make_llama(tmp_path / "model", seed=43)
     with running_server(tmp_path / "data") as server:

@@ -13,7 +13,7 @@ from planner.cli.session import Session, console, session_options
 from planner.domain.evaluation import Evaluation
 from planner.domain.profile import Distribution, Profile
 from planner.domain.units import Unit, format_bytes, format_seconds, format_value
-from planner.errors import InvalidFile, InvalidInput
+from planner.errors import EvidenceMissing, InvalidFile, InvalidInput
 from planner.ingest.imported import Level
 from planner.ingest.lints import TITLES
 from planner.ingest.source import MAX_FILE_BYTES
@@ -81,7 +81,8 @@ def command(
 
     The format is recognised by content: lm-eval, vLLM bench, GuideLLM, llama-bench, llama-perplexity, optimum-benchmark,
     AIPerf, genai-perf, inference-perf, SGLang bench, MLPerf, and the start-up logs of vLLM and llama.cpp. What a file does
-    not say is asked for. The files themselves are kept, and the evidence names their sha256.
+    not say is asked for. The files themselves are kept, and the evidence names their sha256. Exit code 4: the lints refused
+    everything.
     """
     given = [_load(path, of_baseline=False) for path in files]
     given += [_load(path, of_baseline=True) for path in baseline_files]
@@ -103,8 +104,10 @@ def command(
             raise _naming_option(error) from None
     if session.json:
         session.print_json(report)
-        return
-    _print(report)
+    else:
+        _print(report)
+    if not report.stored:
+        raise EvidenceMissing("nothing was stored: the lints refused everything the files say")
 
 
 def _load(path: Path, *, of_baseline: bool) -> ResultFile:
@@ -146,8 +149,6 @@ def _print(report: ImportReport) -> None:
     for file in report.files:
         verb = "would be kept" if report.dry_run or not report.stored else "kept"
         out.print(Text(f"{file.name}: {verb} as {file.sha256} ({format_bytes(file.size)})", style="dim"))
-    if not report.stored:
-        out.print("nothing to store")
 
 
 def _points(profile: Profile) -> object:

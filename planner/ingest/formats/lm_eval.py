@@ -18,7 +18,6 @@ from planner.ingest.imported import Finding, Imported, Item, Samples, TaskScore
 from planner.ingest.lints.accuracy import TASK_HASH
 from planner.ingest.source import Source
 
-PROTOCOL: Final = "lm-eval: "
 _SAMPLE_NAME: Final = re.compile(r"samples_(.+?)_[0-9]{4}-[0-9]{2}-[0-9]{2}T[^/\\]*\.jsonl?$")
 _PERPLEXITIES: Final = ("word_perplexity", "byte_perplexity")
 _DERIVED: Final = frozenset({"bits_per_byte", "byte_perplexity", "perplexity"})

@@ -15,7 +15,7 @@ from planner.errors import InvalidFile
 from planner.ingest.fields import Fields, object_of
 from planner.ingest.formats.format import CERTAIN, LIKELY, NO, Format
 from planner.ingest.imported import Finding, Imported, Load, ProfileDraft, TaskScore, Timing
-from planner.ingest.lints.finding import refuse
+from planner.ingest.lints.finding import warn
 from planner.ingest.source import Source
 from planner.ingest.summaries import single, summary
 
@@ -181,7 +181,7 @@ def _read_accuracy(source: Source) -> Imported:
     if not scores:
         raise InvalidFile(source.name, "", "holds no score", allowed=", ".join(_SCORES))
     if items is None:
-        refuse(findings, "L16", "gen_num is missing: the length rule cannot be checked")
+        warn(findings, "L16", "gen_num is missing: the length rule cannot be checked")
     return Imported(
         format="mlperf-accuracy",
         tool="MLPerf accuracy script",
