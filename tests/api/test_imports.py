@@ -10,7 +10,7 @@ from planner.client.multipart import multipart
 from planner.workspace import Workspace
 from tests.api.problems import problem
 from tests.ingest import documents
-from tests.ingest.documents import FILES, encoded
+from tests.ingest.documents import encoded
 from tests.workspace.folders import write_llama
 
 Api = TestClient[Litestar]
@@ -57,7 +57,7 @@ def test_several_files_are_a_form(api: Api, pair: tuple[str, str]) -> None:
 
 def test_what_is_missing_or_unknown_is_a_problem(api: Api, pair: tuple[str, str]) -> None:
     headers = {"content-type": "text/plain"}
-    content = (FILES / "llama-bench.csv").read_bytes()
+    content = encoded(documents.vllm_serve())
     for path, body, field in (
         ("imports", content, "variant"),
         (f"imports?variant={pair[1]}", content, "device"),
