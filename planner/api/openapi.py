@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import msgspec
 from litestar import Litestar, Request
@@ -123,6 +123,19 @@ class FinishedJson(JsonRenderPlugin):
         return msgspec.json.encode(finish(openapi_schema), enc_hook=str)
 
 
+def _unambiguous(part: Any) -> Any:
+    """Return the schema without "integer" where "number" is another choice: a whole number would match both."""
+    if isinstance(part, list):
+        return [_unambiguous(item) for item in cast("list[Any]", part)]
+    if not isinstance(part, dict):
+        return part
+    known = {key: _unambiguous(value) for key, value in cast("dict[str, Any]", part).items()}
+    choices = known.get("oneOf")
+    if isinstance(choices, list) and {"type": "number"} in choices:
+        known["oneOf"] = [choice for choice in cast("list[Any]", choices) if choice != {"type": "integer"}]
+    return known
+
+
 def finish(document: dict[str, Any]) -> dict[str, Any]:
     """Return the document with every operation's errors as problem details, which Litestar cannot know."""
     problem = {
@@ -142,7 +155,8 @@ def finish(document: dict[str, Any]) -> dict[str, Any]:
         }
         for path, item in document["paths"].items()
     }
-    return {**document, "paths": paths}
+    finished: dict[str, Any] = _unambiguous({**document, "paths": paths})
+    return finished
 
 
 def document_of(app: Litestar) -> dict[str, Any]:

@@ -84,6 +84,100 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/builds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say which builds could satisfy a question */
+        get: operations["buildsForQuery"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Judge a lock by what the registry holds now
+         * @description 200 whatever the result: `status` tells. The body is a lock as `/lock` returned it.
+         */
+        post: operations["checkLock"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/compare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put variants side by side
+         * @description In a question in words, in that of a stored plan, or by themselves. The first is what the others are held against; nothing is stored.
+         */
+        post: operations["compareVariants"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/compare/plans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Put the answers of stored plans side by side */
+        post: operations["comparePlans"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/deploy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Return commands or manifests that serve a plan's answer or a lock
+         * @description Nothing is started. Every flag comes with the reason for its value.
+         */
+        post: operations["deploy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/devices": {
         parameters: {
             query?: never;
@@ -119,6 +213,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/downloads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what stock clients were served, newest first */
+        get: operations["listDownloads"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/evaluations": {
         parameters: {
             query?: never;
@@ -137,6 +248,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/fleet": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Assign a pool of devices to several demands
+         * @description Exact for the placements tried. 200 also when the pool does not suffice: `result.outcome` tells. Not stored.
+         */
+        post: operations["planFleet"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/health": {
         parameters: {
             query?: never;
@@ -148,6 +279,26 @@ export interface paths {
         get: operations["getHealth"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/imports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Register results of another tool
+         * @description The body is one result file, or a form (multipart/form-data) whose `file` parts are the files of the variant's run and whose `baseline_file` parts are those of its baseline's. The format is recognised by content.
+         */
+        post: operations["importResults"];
         delete?: never;
         options?: never;
         head?: never;
@@ -183,7 +334,7 @@ export interface paths {
         put?: never;
         /**
          * Take the oldest job that a worker can do
-         * @description Leases that ran out are taken back first. 204 when there is nothing to do.
+         * @description Leases that ran out are taken back first. 204 when there is nothing to do, 409 `draining` when the worker was told to take no more.
          */
         post: operations["leaseJob"];
         delete?: never;
@@ -254,7 +405,7 @@ export interface paths {
         put?: never;
         /**
          * Report that an attempt failed
-         * @description The job is queued again when another attempt can end differently and attempts are left.
+         * @description The job is queued again when another attempt can end differently and attempts are left, and parked when two workers ended in the same way.
          */
         post: operations["failJob"];
         delete?: never;
@@ -274,6 +425,83 @@ export interface paths {
         put?: never;
         /** Keep a lease alive and report progress */
         post: operations["heartbeatJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{job_id}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read what an attempt printed
+         * @description From byte `offset` on: ask again from `next_offset` until `ended`. The end of a long log is kept; a line says where bytes are missing.
+         */
+        get: operations["readJobLog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{job_id}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Queue a parked job again
+         * @description Its attempts are kept and count no more.
+         */
+        post: operations["releaseJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lock": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pin what a stored plan chose
+         * @description Nothing is stored: the lock is the caller's to keep.
+         */
+        post: operations["lockPlan"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/measurements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say which measurements could change the answer to a question */
+        get: operations["measurementsForQuery"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -348,6 +576,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/plans/{plan_id}/builds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say which builds could satisfy the question of a plan */
+        get: operations["buildsForPlan"];
+        put?: never;
+        /** Queue the builds with the best odds of satisfying the question of a plan */
+        post: operations["queueBuilds"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plans/{plan_id}/measurements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say which measurements could change the answer of a plan */
+        get: operations["measurementsForPlan"];
+        put?: never;
+        /** Queue the measurements most likely to change the answer of a plan */
+        post: operations["queueMeasurements"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/plans/{plan_id}/replay": {
         parameters: {
             query?: never;
@@ -359,6 +623,23 @@ export interface paths {
         put?: never;
         /** Compute a plan again as of its own revision and time, and compare */
         post: operations["replayPlan"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plans/{plan_id}/sweep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Answer a plan's question while one of its bounds moves over a range */
+        get: operations["sweepPlan"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -441,6 +722,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/recommend/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Answer many questions, in words or as scenarios
+         * @description At most 256. Answers keep the order; each is a stored plan, or the problem with its question.
+         */
+        post: operations["recommendBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sweep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Answer a question while one of its bounds moves over a range
+         * @description At most 200 points. Where the choice changes between two of them, the value is found by bisection.
+         */
+        get: operations["sweepQuery"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/training": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say whether a model can be trained on some hardware, and how
+         * @description 200 also when it does not fit: `fits` tells, and `changes` are what would make it. Not stored.
+         */
+        post: operations["planTraining"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/understand": {
         parameters: {
             query?: never;
@@ -507,6 +848,57 @@ export interface paths {
         get: operations["whyForQuery"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List workers by name */
+        get: operations["listWorkers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workers/{worker}/drain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tell a worker to finish its job and take no more */
+        post: operations["drainWorker"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workers/{worker}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a drained worker take jobs again */
+        post: operations["resumeWorker"];
         delete?: never;
         options?: never;
         head?: never;
@@ -609,6 +1001,14 @@ export interface components {
             vocab_size: number;
         };
         /**
+         * Argument
+         * @description One flag with its value, as words of a command line, and why it has that value.
+         */
+        Argument: {
+            reason: string;
+            words: string[];
+        };
+        /**
          * Artifact
          * @description One file of a variant: its POSIX path inside the variant, size in bytes and sha256 in lower-case hex.
          */
@@ -618,10 +1018,28 @@ export interface components {
             size: number;
         };
         /**
+         * Assignment
+         * @description One demand served: which variant, where, and how many replicas of it share the requests.
+         */
+        Assignment: {
+            candidate: components["schemas"]["Candidate"];
+            capacity: components["schemas"]["Figure"];
+            concurrency: number;
+            demand: string;
+            device_id: string;
+            devices_per_replica: number;
+            replicas: number;
+            requests_per_second: number;
+            utilization: components["schemas"]["Figure"];
+        };
+        /**
          * Attempt
          * @description One try at a job by one worker.
          */
         Attempt: {
+            device?: string | null;
+            /** @description Absent means `false`. */
+            draining?: boolean;
             ended_at?: string | null;
             failure?: components["schemas"]["Failure"] | null;
             message?: string | null;
@@ -639,13 +1057,67 @@ export interface components {
          */
         Basis: "measured" | "imported" | "published" | "interpolated" | "modelled";
         /**
+         * Batch
+         * @description The answers to the questions of a batch, in their order.
+         */
+        Batch: {
+            answers: components["schemas"]["BatchAnswer"][];
+        };
+        /**
+         * BatchAnswer
+         * @description The answer to one question of a batch: a stored plan, or what was wrong with the question.
+         */
+        BatchAnswer: {
+            plan?: components["schemas"]["Plan"] | null;
+            problem?: components["schemas"]["Problem"] | null;
+        };
+        /**
+         * Better
+         * @description The variant that the scenario's objective prefers now, why, and its figures against the locked variant's.
+         */
+        Better: {
+            against: components["schemas"]["Change"][];
+            name: string;
+            reason: string;
+            variant_id: string;
+        };
+        /**
+         * Breakpoint
+         * @description Where the choice changes: `below` is the last value with the choice before, `value` the first with the one after.
+         */
+        Breakpoint: {
+            after?: string | null;
+            after_id?: string | null;
+            before?: string | null;
+            before_id?: string | null;
+            below: number;
+            shown: string;
+            value: number;
+        };
+        /**
+         * BuildAdvice
+         * @description Builds that could satisfy a question, those with the best odds first.
+         */
+        BuildAdvice: {
+            builds: components["schemas"]["WorthBuilding"][];
+            chosen: string | null;
+            chosen_id: string | null;
+            considered: number;
+            /** @description Absent means `{}`. */
+            ruled_out?: {
+                [key: string]: number;
+            };
+        };
+        /**
          * Candidate
          * @description A variant placed on the hardware, with every figure and check behind it.
          */
         Candidate: {
             /** @description Absent means `[]`. */
             checks?: components["schemas"]["Check"][];
+            cost?: components["schemas"]["CostAnswer"] | null;
             disk?: components["schemas"]["Figure"] | null;
+            energy?: components["schemas"]["Figure"] | null;
             /** @description Absent means `false`. */
             fetchable?: boolean;
             /** @description Absent means `{}`. */
@@ -655,7 +1127,36 @@ export interface components {
             model_id: string;
             name: string;
             scheme: string;
+            serving?: components["schemas"]["Serving"] | null;
             variant_id: string;
+        };
+        /**
+         * Certification
+         * @description The answer to "is the relative loss at most `limit`?", found item by item, stopping as soon as it was known.
+         *
+         *     The bounds hold at `confidence` each, at whatever item the evaluation stopped (`planner.domain.certification`).
+         */
+        Certification: {
+            available: number;
+            confidence: number;
+            decision: components["schemas"]["Decision"];
+            exact: boolean;
+            items: number;
+            limit: number;
+            lower?: number | null;
+            method: string;
+            more_items?: number | null;
+            upper?: number | null;
+        };
+        /**
+         * Change
+         * @description One thing that differs: as it was, as it is, and by how much where that can be said; None is unknown or absent.
+         */
+        Change: {
+            after: string | null;
+            before: string | null;
+            difference?: string | null;
+            key: string;
         };
         /**
          * Check
@@ -669,6 +1170,64 @@ export interface components {
             verdict: components["schemas"]["Verdict"];
         };
         /**
+         * ComparePlansRequest
+         * @description Stored plans to compare.
+         */
+        ComparePlansRequest: {
+            plans: string[];
+        };
+        /**
+         * CompareRequest
+         * @description Variants to compare: in a question in words, in that of a stored plan, or, with neither, by themselves.
+         */
+        CompareRequest: {
+            plan_id?: string | null;
+            query?: string | null;
+            variants: string[];
+        };
+        /**
+         * Compared
+         * @description One of the things compared.
+         */
+        Compared: {
+            name: string;
+            plan_id?: string | null;
+            variant_id?: string | null;
+            verdict?: string | null;
+        };
+        /**
+         * ComparedFact
+         * @description Something that is no figure, in words for every thing compared.
+         */
+        ComparedFact: {
+            key: string;
+            values: string[];
+        };
+        /**
+         * ComparedFigure
+         * @description One figure of every thing compared. `differences` has one entry less than `figures`: the first is the reference.
+         */
+        ComparedFigure: {
+            differences: components["schemas"]["Difference"][];
+            figures: (components["schemas"]["Figure"] | null)[];
+            key: string;
+            lower_is_better: boolean | null;
+            title: string;
+            unit: components["schemas"]["Unit"];
+        };
+        /**
+         * Comparison
+         * @description Things side by side; the first one is what the others are held against.
+         */
+        Comparison: {
+            facts: components["schemas"]["ComparedFact"][];
+            figures: components["schemas"]["ComparedFigure"][];
+            /** @description Absent means `[]`. */
+            notes?: string[];
+            question?: string | null;
+            things: components["schemas"]["Compared"][];
+        };
+        /**
          * Completion
          * @description The result of a job.
          */
@@ -677,6 +1236,100 @@ export interface components {
                 [key: string]: unknown;
             };
             token: number;
+        };
+        /**
+         * CostAnswer
+         * @description What a candidate costs on the devices it uses, in `currency`, by a price whose date and source are stated.
+         */
+        CostAnswer: {
+            currency: string;
+            per_hour: components["schemas"]["Figure"];
+            per_million_tokens?: components["schemas"]["Figure"] | null;
+            price: components["schemas"]["Price"];
+        };
+        /**
+         * CostBasis
+         * @description What a cost is counted over.
+         * @default million-tokens
+         * @enum {string}
+         */
+        CostBasis: "hour" | "million-tokens";
+        /**
+         * CostLimit
+         * @description A cost of at most `limit`, in `currency` or, without one, in that of the price the devices have.
+         */
+        CostLimit: {
+            currency?: string | null;
+            limit: number;
+            /** @description Absent means `"million-tokens"`. */
+            per?: components["schemas"]["CostBasis"];
+            /** @constant */
+            type: "cost";
+        };
+        /**
+         * Decision
+         * @description What a sequential evaluation says about "loss <= limit".
+         * @enum {string}
+         */
+        Decision: "certified" | "violated" | "undecided";
+        /**
+         * Demand
+         * @description What is to be served: a question in words or a scenario, and how many requests arrive per second.
+         *
+         *     A question that names a device is served on that type only. Its bounds are kept as they are. The concurrency of a
+         *     replica is chosen, unless it is asked for.
+         */
+        Demand: {
+            name: string;
+            query?: string | null;
+            requests_per_second: number;
+            scenario?: components["schemas"]["Scenario"] | null;
+        };
+        /**
+         * DeployOptions
+         * @description What a plan does not say: where to listen, under which name, from which image, and where the files come from.
+         */
+        DeployOptions: {
+            fetch_from?: string | null;
+            image?: string | null;
+            model?: string | null;
+            name?: string | null;
+            namespace?: string | null;
+            planner_image?: string | null;
+            /** @description Absent means `8000`. */
+            port?: number;
+            replicas?: number | null;
+            target: components["schemas"]["Target"];
+        };
+        /**
+         * DeployRequest
+         * @description Deploy what a stored plan chose, or a lock: exactly one of the two. `runtime` is for a plan run in containers.
+         */
+        DeployRequest: {
+            lock?: components["schemas"]["Lock"] | null;
+            options: components["schemas"]["DeployOptions"];
+            plan_id?: string | null;
+            runtime?: string | null;
+        };
+        /**
+         * Deployment
+         * @description Ready commands, or files to apply, with the reason for every flag and what is to be known beforehand.
+         */
+        Deployment: {
+            arguments: components["schemas"]["Argument"][];
+            /** @description Absent means `""`. */
+            citation?: string;
+            /** @description Absent means `[]`. */
+            commands?: components["schemas"]["Step"][];
+            /** @description Absent means `[]`. */
+            documents?: components["schemas"]["deploy_deployment_Document"][];
+            /** @description Absent means `[]`. */
+            notes?: string[];
+            runtime: string;
+            runtime_version: string;
+            served_name: string;
+            target: components["schemas"]["Target"];
+            variant_id: string;
         };
         /**
          * Device
@@ -717,6 +1370,17 @@ export interface components {
             next_cursor?: string | null;
         };
         /**
+         * Difference
+         * @description One thing minus the first one, by one figure.
+         */
+        Difference: {
+            figure?: components["schemas"]["Figure"] | null;
+            /** @description Absent means `false`. */
+            paired?: boolean;
+            reason?: string | null;
+            relation: components["schemas"]["Relation"];
+        };
+        /**
          * Digests
          * @description sha256 digests of files, in lower-case hex.
          */
@@ -747,14 +1411,29 @@ export interface components {
             stddev?: number | null;
         };
         /**
-         * Document
-         * @description Paired record of one document: negative log-likelihoods in nats over its scored tokens.
+         * Page[DownloadRow]
+         * @description Some items of a listing, and the opaque cursor that continues it; None at the end.
          */
-        Document: {
-            baseline_nll: number;
+        DownloadPage: {
+            items: components["schemas"]["DownloadRow"][];
+            next_cursor?: string | null;
+        };
+        /**
+         * DownloadRow
+         * @description A load of a variant's files by one client: what was served to whom, when, and why.
+         */
+        DownloadRow: {
+            client: string;
             id: string;
-            tokens: number;
-            variant_nll: number;
+            /** Format: date-time */
+            last_at: string;
+            plan_id: string | null;
+            repository: string;
+            revision: string;
+            /** Format: date-time */
+            started_at: string;
+            user_agent: string;
+            variant_id: string;
         };
         /**
          * Effective
@@ -807,11 +1486,13 @@ export interface components {
             baseline_score: number;
             baseline_variant_id?: string | null;
             basis: components["schemas"]["Basis"];
+            certification?: components["schemas"]["Certification"] | null;
+            chance?: number | null;
             citation?: string | null;
             counts?: components["schemas"]["PairedCounts"] | null;
             dataset_digest?: string | null;
             /** @description Absent means `[]`. */
-            documents?: components["schemas"]["Document"][];
+            documents?: components["schemas"]["domain_evaluation_Document"][];
             doubt?: string | null;
             /** @description Absent means `{}`. */
             environment?: components["schemas"]["Environment"];
@@ -819,8 +1500,16 @@ export interface components {
             higher_is_better: boolean;
             id: string;
             items?: number | null;
+            mcnemar_p?: number | null;
             measured_at?: string | null;
             metric: string;
+            minimum_effect?: number | null;
+            noise_floor?: components["schemas"]["Figure"] | null;
+            /** @description Absent means `[]`. */
+            notes?: string[];
+            /** @description Absent means `[]`. */
+            outcomes?: components["schemas"]["ItemOutcome"][];
+            output_ratio?: components["schemas"]["Figure"] | null;
             protocol?: string | null;
             relative_loss: components["schemas"]["Figure"];
             task: string;
@@ -834,6 +1523,17 @@ export interface components {
         EvaluationPage: {
             items: components["schemas"]["Evaluation"][];
             next_cursor?: string | null;
+        };
+        /**
+         * EvidenceLink
+         * @description Where a figure's evidence is: its id, what it is, and where it can be read.
+         */
+        EvidenceLink: {
+            basis?: components["schemas"]["Basis"] | null;
+            citation?: string | null;
+            id: string;
+            kind: string;
+            route?: string | null;
         };
         /**
          * Experts
@@ -868,7 +1568,7 @@ export interface components {
          * @description Why an attempt ended without a result.
          * @enum {string}
          */
-        FailureReason: "worker_lost" | "oom_device" | "oom_host" | "kernel_unsupported" | "artifact_corrupt" | "reload_mismatch" | "invalid_job" | "tainted_measurement" | "network" | "crashed" | "timeout";
+        FailureReason: "worker_lost" | "given_back" | "oom_device" | "oom_host" | "disk_full" | "kernel_unsupported" | "artifact_corrupt" | "reload_mismatch" | "invalid_job" | "tainted_measurement" | "network" | "crashed" | "timeout";
         /**
          * FailureReport
          * @description Why an attempt ended without a result.
@@ -902,11 +1602,74 @@ export interface components {
             value: number;
         };
         /**
+         * File
+         * @description A file that evidence was read from, as it is kept.
+         */
+        File: {
+            name: string;
+            sha256: string;
+            size: number;
+        };
+        /**
          * FileFormat
          * @description Container of the weights.
          * @enum {string}
          */
         FileFormat: "safetensors" | "gguf" | "unknown";
+        /**
+         * Fleet
+         * @description Demands on a pool: how many devices of each type there are. A type with none can only be offered as an addition.
+         */
+        Fleet: {
+            /** @description Absent means `false`. */
+            cautious?: boolean;
+            demands: components["schemas"]["Demand"][];
+            /** @description Absent means `0.8`. */
+            max_utilization?: number;
+            /** @description Absent means `"fewest-devices"`. */
+            objective?: components["schemas"]["FleetObjective"];
+            pool: {
+                [key: string]: number;
+            };
+            /** @description Absent means `{}`. */
+            prices?: {
+                [key: string]: components["schemas"]["Price"];
+            };
+        };
+        /**
+         * FleetAnswer
+         * @description What a fleet is answered with. The same fleet at the same revision and time gives it again; it is not stored.
+         */
+        FleetAnswer: {
+            /** Format: date-time */
+            as_of: string;
+            fleet: components["schemas"]["Fleet"];
+            planner_version: string;
+            result: components["schemas"]["Placed"] | components["schemas"]["NotPlaced"];
+            revision: number;
+        };
+        /**
+         * FleetObjective
+         * @description What is optimized among the assignments that satisfy every demand. Ties go to the surer and then the lesser loss.
+         * @default fewest-devices
+         * @enum {string}
+         */
+        FleetObjective: "fewest-devices" | "cheapest" | "most-headroom";
+        /**
+         * FleetRelaxation
+         * @description The least change of one kind that makes the fleet feasible, verified by solving it again. Bounds stay as they are.
+         */
+        FleetRelaxation: {
+            /** @description Absent means `{}`. */
+            add?: {
+                [key: string]: number;
+            };
+            change: string;
+            demand?: string | null;
+            /** @description Absent means `[]`. */
+            drop?: string[];
+            requests_per_second?: number | null;
+        };
         /**
          * FormatFilter
          * @description Files must be in this format: safetensors or gguf.
@@ -918,11 +1681,12 @@ export interface components {
         };
         /**
          * FrontierPoint
-         * @description A candidate no other one beats on memory, loss and speed at once; unknown coordinates are None.
+         * @description A candidate no other one beats on memory, loss, speed and cost at once; unknown coordinates are None.
          */
         FrontierPoint: {
             /** @description Absent means `false`. */
             chosen?: boolean;
+            cost?: number | null;
             loss?: number | null;
             memory_bytes: number;
             name: string;
@@ -943,6 +1707,9 @@ export interface components {
             /** @description Absent means `"gpu"`. */
             kind?: components["schemas"]["DeviceKind"];
             memory_bytes?: number | null;
+            /** @description Absent means `1`. */
+            nodes?: number;
+            partition?: string | null;
         };
         /**
          * Health
@@ -957,12 +1724,31 @@ export interface components {
         };
         /**
          * Heartbeat
-         * @description A sign of life from the holder of a lease; `progress` is 0 to 1.
+         * @description A sign of life from the holder of a lease; `progress` is 0 to 1, `log` what was printed since the last one.
          */
         Heartbeat: {
+            /** @description Absent means `false`. */
+            draining?: boolean;
+            log?: components["schemas"]["LogChunk"] | null;
             message?: string | null;
             progress?: number | null;
             token: number;
+        };
+        /**
+         * ImportReport
+         * @description What was understood, what the lints say of it, and what was, or would be, stored.
+         */
+        ImportReport: {
+            baseline_variant_id: string | null;
+            dry_run: boolean;
+            evaluations: components["schemas"]["Evaluation"][];
+            files: components["schemas"]["File"][];
+            findings: components["schemas"]["ingest_imported_Finding"][];
+            format: string;
+            profiles: components["schemas"]["Profile"][];
+            stored: components["schemas"]["StoredEvidence"][];
+            tool: string;
+            variant_id: string;
         };
         /**
          * Infeasible
@@ -990,6 +1776,17 @@ export interface components {
             lo: number;
         };
         /**
+         * ItemOutcome
+         * @description Paired record of one item of a task: what each of the two scored (0 to 1), and how much each wrote.
+         */
+        ItemOutcome: {
+            baseline: number;
+            baseline_tokens?: number | null;
+            id: string;
+            variant: number;
+            variant_tokens?: number | null;
+        };
+        /**
          * Job
          * @description A unit of work for a worker. `job_spec` checks the shape of `spec`; the worker's structs check the rest.
          */
@@ -997,11 +1794,14 @@ export interface components {
             /** @default [] */
             attempts: components["schemas"]["Attempt"][];
             created_at?: string | null;
+            /** @default 0 */
+            forgiven: number;
             id: string;
             kind: components["schemas"]["JobKind"];
             lease_expires_at?: string | null;
             /** @default 3 */
             max_attempts: number;
+            parked_because?: string | null;
             /** @default [] */
             requires: string[];
             result?: {
@@ -1011,6 +1811,7 @@ export interface components {
                 [key: string]: unknown;
             };
             state?: components["schemas"]["JobState"];
+            unmatched?: components["schemas"]["Unmatched"] | null;
         };
         /**
          * JobKind
@@ -1018,6 +1819,19 @@ export interface components {
          * @enum {string}
          */
         JobKind: "build" | "measure" | "evaluate";
+        /**
+         * JobLog
+         * @description A stretch of an attempt's log. Ask again from `next_offset` for more, until `ended`.
+         */
+        JobLog: {
+            attempt: number;
+            ended: boolean;
+            job_id: string;
+            next_offset: number;
+            offset: number;
+            text: string;
+            truncated: boolean;
+        };
         /**
          * Page[Job]
          * @description Some items of a listing, and the opaque cursor that continues it; None at the end.
@@ -1028,7 +1842,7 @@ export interface components {
         };
         /**
          * JobRequest
-         * @description A job to be queued for a worker that states every capability in `requires`.
+         * @description A job to be queued for a worker that meets every requirement in `requires`, such as "cuda" or "vram>=24GiB".
          */
         JobRequest: {
             kind: components["schemas"]["JobKind"];
@@ -1042,11 +1856,11 @@ export interface components {
         };
         /**
          * JobState
-         * @description Where a job is in its life; the last three are final.
+         * @description Where a job is in its life. A parked one waits for a person.
          * @default queued
          * @enum {string}
          */
-        JobState: "queued" | "leased" | "succeeded" | "failed" | "cancelled";
+        JobState: "queued" | "leased" | "parked" | "succeeded" | "failed" | "cancelled";
         /**
          * LatencyAnswer
          * @description Speed of a candidate at the scenario's workload, each with the runtime it was seen or modelled under.
@@ -1092,12 +1906,16 @@ export interface components {
         /**
          * Lease
          * @description What a worker gets: the job, its fencing token, and when and how often to report.
+         *
+         *     `lease_seconds` is how long the lease lasts from each report on, so that a worker needs no clock that agrees.
          */
         Lease: {
             /** Format: date-time */
             expires_at: string;
             heartbeat_seconds: number;
             job: components["schemas"]["Job"];
+            /** @default 60 */
+            lease_seconds: number;
             token: number;
         };
         /**
@@ -1112,6 +1930,12 @@ export interface components {
             worker: string;
         };
         /**
+         * Level
+         * @description How a lint's finding bears on what is stored.
+         * @enum {string}
+         */
+        Level: "warning" | "refusal";
+        /**
          * LicenseFilter
          * @description The model's license must contain `name`; "commercial" means one that permits commercial use.
          */
@@ -1119,6 +1943,156 @@ export interface components {
             name: string;
             /** @constant */
             type: "license";
+        };
+        /**
+         * Lock
+         * @description A plan's answer, pinned. Raises InvalidInput when its parts contradict each other.
+         */
+        Lock: {
+            /** @description Absent means `[]`. */
+            checks?: components["schemas"]["LockedCheck"][];
+            constraints: components["schemas"]["Effective"][];
+            /** @description Absent means `[]`. */
+            evidence?: string[];
+            /** @description Absent means `[]`. */
+            figures?: components["schemas"]["LockedFigure"][];
+            /** @description Absent means `[]`. */
+            files?: components["schemas"]["Artifact"][];
+            lock_version: number;
+            model: components["schemas"]["LockedModel"];
+            placement: components["schemas"]["LockedPlacement"];
+            plan: components["schemas"]["LockedPlan"];
+            runtime?: components["schemas"]["LockedRuntime"] | null;
+            scenario: components["schemas"]["Scenario"];
+            variant: components["schemas"]["LockedVariant"];
+        };
+        /**
+         * LockCheck
+         * @description A lock judged again.
+         */
+        LockCheck: {
+            better?: components["schemas"]["Better"] | null;
+            /** @description Absent means `[]`. */
+            changes?: components["schemas"]["Change"][];
+            failed?: components["schemas"]["Elimination"] | null;
+            locked_revision: number;
+            name: string;
+            revision: number;
+            sentence: string;
+            /** @description Absent means `[]`. */
+            stale?: string[];
+            status: components["schemas"]["LockStatus"];
+            variant_id: string;
+        };
+        /**
+         * LockRequest
+         * @description Lock what a stored plan chose, for `runtime` or the one that suits.
+         */
+        LockRequest: {
+            plan_id: string;
+            runtime?: string | null;
+        };
+        /**
+         * LockStatus
+         * @description What became of a lock.
+         * @enum {string}
+         */
+        LockStatus: "feasible" | "better-exists" | "evidence-stale" | "infeasible" | "variant-gone";
+        /**
+         * LockedCheck
+         * @description A constraint and its verdict.
+         */
+        LockedCheck: {
+            asked: string;
+            key: string;
+            verdict: components["schemas"]["Verdict"];
+        };
+        /**
+         * LockedFigure
+         * @description A figure of the answer: what a later check compares with.
+         */
+        LockedFigure: {
+            basis: components["schemas"]["Basis"];
+            confidence?: number | null;
+            hi?: number | null;
+            key: string;
+            lo?: number | null;
+            /** @description Absent means `false`. */
+            stale?: boolean;
+            unit: components["schemas"]["Unit"];
+            value: number;
+        };
+        /**
+         * LockedModel
+         * @description The base model.
+         */
+        LockedModel: {
+            id: string;
+            license?: string | null;
+            name: string;
+            parameters: number;
+        };
+        /**
+         * LockedPlacement
+         * @description The hardware planned for: `count` devices, and how the model is divided over them.
+         */
+        LockedPlacement: {
+            capacity_bytes?: number | null;
+            count: number;
+            device_id?: string | null;
+            device_name?: string | null;
+            kind: components["schemas"]["DeviceKind"];
+            /** @description Absent means `1`. */
+            nodes?: number;
+            partition?: string | null;
+            pipeline_parallel: number;
+            /** @description Absent means `1`. */
+            replicas?: number;
+            tensor_parallel: number;
+            vendor?: string | null;
+        };
+        /**
+         * LockedPlan
+         * @description Where the lock comes from: the stored plan, the revision of the registry it was answered at, and by what.
+         */
+        LockedPlan: {
+            /** Format: date-time */
+            as_of: string;
+            plan_id: string;
+            planner_version: string;
+            query?: string | null;
+            revision: number;
+        };
+        /**
+         * LockedRuntime
+         * @description The runtime, the version its flags were written for, and the flags.
+         */
+        LockedRuntime: {
+            arguments: components["schemas"]["Argument"][];
+            fit_probability?: number | null;
+            name: string;
+            peak_bytes: number;
+            version: string;
+        };
+        /**
+         * LockedVariant
+         * @description The variant, its id being the digest of the lock's files unless it is only known from a publication.
+         */
+        LockedVariant: {
+            fetchable: boolean;
+            file_format: components["schemas"]["FileFormat"];
+            id: string;
+            name: string;
+            scheme: string;
+        };
+        /**
+         * LogChunk
+         * @description The stretch of a log from byte `start` to byte `end`, as text: bytes that are no UTF-8 are replaced.
+         */
+        LogChunk: {
+            end: number;
+            start: number;
+            text: string;
         };
         /**
          * LossAnswer
@@ -1157,6 +2131,24 @@ export interface components {
             type: "loss";
         };
         /**
+         * LossOdds
+         * @description How often builds of a scheme kept within a loss, over the other models that were evaluated.
+         */
+        LossOdds: {
+            highest?: number | null;
+            limit: number;
+            lowest?: number | null;
+            /** @description Absent means `""`. */
+            match?: string;
+            median?: number | null;
+            models: number;
+            probability: number | null;
+            share?: components["schemas"]["Interval"] | null;
+            /** @description Absent means `[]`. */
+            sources?: string[];
+            within: number;
+        };
+        /**
          * LossVerdict
          * @description What the evidence says about "loss <= limit", best first.
          * @enum {string}
@@ -1182,6 +2174,18 @@ export interface components {
             scheme?: string | null;
         };
         /**
+         * MeasurementAdvice
+         * @description Measurements that could change an answer, the likeliest to do so first.
+         */
+        MeasurementAdvice: {
+            chosen: string | null;
+            chosen_id: string | null;
+            considered: number;
+            measurements: components["schemas"]["WorthMeasuring"][];
+            /** @description Absent means `[]`. */
+            unmeasurable?: string[];
+        };
+        /**
          * MemoryEstimate
          * @description Peak memory of one device in bytes, term by term, against what the device offers.
          */
@@ -1193,17 +2197,30 @@ export interface components {
             fit_probability?: number | null;
             kv_cache: components["schemas"]["Figure"];
             overhead: components["schemas"]["Figure"];
+            /** @description Absent means `1`. */
+            pipeline_parallel?: number;
+            /** @description Absent means `1`. */
+            tensor_parallel?: number;
             total: components["schemas"]["Figure"];
             weights: components["schemas"]["Figure"];
         };
         /**
          * MemoryUse
-         * @description Bytes in use, each as its own tool counts it; None where it was not measured.
+         * @description Bytes in use, each as its own tool counts it; None where it was not measured or cannot be told, never 0 for that.
+         *
+         *     On a GPU reserved = weights + KV cache + activations + graphs + fragmentation, and context comes on top. On a CPU
+         *     only weights, KV cache and activations can be told apart.
          * @default {}
          */
         MemoryUse: {
+            activation_bytes?: number | null;
+            context_bytes?: number | null;
+            fragmentation_bytes?: number | null;
+            graph_bytes?: number | null;
+            kv_cache_bytes?: number | null;
             peak_allocated_bytes?: number | null;
             peak_device_bytes?: number | null;
+            peak_process_bytes?: number | null;
             peak_reserved_bytes?: number | null;
             peak_rss_bytes?: number | null;
             weights_bytes?: number | null;
@@ -1257,6 +2274,38 @@ export interface components {
             variant: string;
         };
         /**
+         * Needed
+         * @description The least change of one constraint with which this variant passes it.
+         */
+        Needed: {
+            after: string;
+            before: string;
+            change: number | null;
+            key: string;
+        };
+        /**
+         * NotMeasured
+         * @description A workload point that was asked for and has no times, and why.
+         */
+        NotMeasured: {
+            detail?: string | null;
+            /** @enum {string} */
+            reason: "out_of_memory" | "larger_than_memory" | "time_limit" | "throttled" | "failed";
+            workload: components["schemas"]["Workload"];
+        };
+        /**
+         * NotPlaced
+         * @description The pool cannot serve every demand within its bounds.
+         */
+        NotPlaced: {
+            /** @constant */
+            outcome: "infeasible";
+            relaxations: components["schemas"]["FleetRelaxation"][];
+            unplaceable: components["schemas"]["Unplaceable"][];
+            /** @description Absent means `[]`. */
+            warnings?: string[];
+        };
+        /**
          * NumberFormat
          * @description How one number is stored.
          * @enum {string}
@@ -1270,11 +2319,33 @@ export interface components {
          */
         Objective: "most-accurate" | "fastest" | "smallest" | "cheapest" | "highest-throughput";
         /**
+         * OpenFigure
+         * @description A figure that a measurement would settle: which constraint it is for, what is known now, and what is wrong with it.
+         */
+        OpenFigure: {
+            figure?: components["schemas"]["Figure"] | null;
+            key: string;
+            why: string;
+        };
+        /**
          * Origin
          * @description Where an effective constraint came from. Nothing is assumed without saying so.
          * @enum {string}
          */
-        Origin: "asked" | "preset" | "default";
+        Origin: "asked" | "preset" | "default" | "prices";
+        /**
+         * Outranked
+         * @description Which variant is ranked before this one, at which place, and what decided.
+         */
+        Outranked: {
+            key: string;
+            name: string;
+            of: number;
+            own: string;
+            place: number;
+            theirs: string;
+            variant_id: string;
+        };
         /**
          * PairedCounts
          * @description Items by who got them right: four integers from which every paired test of a 0/1 score derives.
@@ -1306,6 +2377,44 @@ export interface components {
             fp8?: number | null;
             int4?: number | null;
             int8?: number | null;
+        };
+        /**
+         * Placed
+         * @description Every demand is served within its bounds. No other assignment is better by the objective.
+         */
+        Placed: {
+            assignments: components["schemas"]["Assignment"][];
+            cost_per_hour?: number | null;
+            currency?: string | null;
+            devices: number;
+            /** @constant */
+            outcome: "placed";
+            pool: components["schemas"]["PoolUse"][];
+            /** @description Absent means `[]`. */
+            warnings?: string[];
+            worst_utilization: number;
+        };
+        /**
+         * Placement
+         * @description One way to put a variant on the hardware, and how much it carries there.
+         *
+         *     `max_context` are the tokens a sequence may hold at the concurrency asked for, `max_concurrency` the sequences of the
+         *     length asked for, each still fitting at the risk asked for and per replica; None where memory is not checked, and for
+         *     a split that does not fit at all 0.
+         */
+        Placement: {
+            /** @description Absent means `false`. */
+            chosen?: boolean;
+            fit_probability?: number | null;
+            max_concurrency?: number | null;
+            max_context?: number | null;
+            peak?: components["schemas"]["Figure"] | null;
+            /** @description Absent means `1`. */
+            pipeline_parallel?: number;
+            /** @description Absent means `1`. */
+            replicas?: number;
+            /** @description Absent means `1`. */
+            tensor_parallel?: number;
         };
         /**
          * Plan
@@ -1345,6 +2454,18 @@ export interface components {
             variant_id: string | null;
         };
         /**
+         * PoolUse
+         * @description What an assignment takes of one device type.
+         */
+        PoolUse: {
+            binding: boolean;
+            device_id: string;
+            left: number;
+            price?: components["schemas"]["Price"] | null;
+            total: number;
+            used: number;
+        };
+        /**
          * Precision
          * @description One number format with its scaling: `group_size` elements share a scale; None is one per output row or tensor.
          */
@@ -1366,13 +2487,23 @@ export interface components {
             /** @description Absent means `[]`. */
             citations?: string[];
             /** @description Absent means `[]`. */
-            constraints?: (components["schemas"]["LossLimit"] | components["schemas"]["LatencyLimit"] | components["schemas"]["ThroughputFloor"] | components["schemas"]["DiskLimit"] | components["schemas"]["SchemeFilter"] | components["schemas"]["RuntimeFilter"] | components["schemas"]["FormatFilter"] | components["schemas"]["LicenseFilter"])[];
+            constraints?: (components["schemas"]["LossLimit"] | components["schemas"]["LatencyLimit"] | components["schemas"]["ThroughputFloor"] | components["schemas"]["DiskLimit"] | components["schemas"]["CostLimit"] | components["schemas"]["SchemeFilter"] | components["schemas"]["RuntimeFilter"] | components["schemas"]["FormatFilter"] | components["schemas"]["LicenseFilter"])[];
             description: string;
             id: string;
             name: string;
             /** @description Absent means `"most-accurate"`. */
             objective?: components["schemas"]["Objective"];
             workload: components["schemas"]["Workload"];
+        };
+        /**
+         * Price
+         * @description The price of one device for one hour.
+         */
+        Price: {
+            currency: string;
+            date?: string | null;
+            per_hour: number;
+            source?: string | null;
         };
         /**
          * Problem
@@ -1400,6 +2531,8 @@ export interface components {
         Profile: {
             basis: components["schemas"]["Basis"];
             citation?: string | null;
+            cold_ttft_seconds?: number | null;
+            compile_seconds?: number | null;
             device_id: string;
             /** @description Absent means `1`. */
             devices?: number;
@@ -1410,6 +2543,8 @@ export interface components {
             kernel?: string | null;
             load_seconds?: number | null;
             measured_at?: string | null;
+            /** @description Absent means `[]`. */
+            not_measured?: components["schemas"]["NotMeasured"][];
             points: components["schemas"]["ProfilePoint"][];
             protocol?: string | null;
             runtime: components["schemas"]["Runtime"];
@@ -1428,13 +2563,23 @@ export interface components {
         /**
          * ProfilePoint
          * @description What was measured at one workload point. TPOT excludes the first token.
+         *
+         *     A concurrency sweep is several points that differ in `workload.concurrency`: their requests and tokens per second
+         *     against their times are the latency-throughput curve.
          */
         ProfilePoint: {
             end_to_end_seconds?: components["schemas"]["Distribution"] | null;
+            error_share?: number | null;
+            /** @description Absent means `{}`. */
+            facts?: {
+                [key: string]: string | number | boolean | null;
+            };
             itl_seconds?: components["schemas"]["Distribution"] | null;
             /** @description Absent means `{}`. */
             memory?: components["schemas"]["MemoryUse"];
             output_tokens_per_second?: components["schemas"]["Distribution"] | null;
+            requests_per_second?: components["schemas"]["Distribution"] | null;
+            stability?: components["schemas"]["Stability"] | null;
             tpot_seconds?: components["schemas"]["Distribution"] | null;
             ttft_seconds?: components["schemas"]["Distribution"] | null;
             workload: components["schemas"]["Workload"];
@@ -1450,12 +2595,44 @@ export interface components {
             build_seconds?: number | null;
             calibration_digest?: string | null;
             citation?: string | null;
+            /** @description Absent means `{}`. */
+            facts?: {
+                [key: string]: string | number | boolean | null;
+            };
+            /** @description Absent means `[]`. */
+            needs?: string[];
             recipe?: string | null;
             recipe_digest?: string | null;
+            /** @description Absent means `{}`. */
+            settings?: {
+                [key: string]: unknown;
+            };
             /** @description Absent means `{}`. */
             versions?: {
                 [key: string]: string;
             };
+        };
+        /**
+         * Purpose
+         * @description What a build would be for.
+         * @enum {string}
+         */
+        Purpose: "satisfies" | "better" | "cheaper";
+        /**
+         * QueueRequest
+         * @description How many of the suggested jobs to queue, the best first.
+         */
+        QueueRequest: {
+            /** @description Absent means `1`. */
+            count?: number;
+        };
+        /**
+         * Queued
+         * @description Suggested jobs that were queued, and why better ones were not.
+         */
+        Queued: {
+            jobs: components["schemas"]["Job"][];
+            passed_over: string[];
         };
         /**
          * Recommended
@@ -1471,9 +2648,17 @@ export interface components {
             frontier: components["schemas"]["FrontierPoint"][];
             /** @constant */
             outcome: "recommended";
+            /** @default [] */
+            placements: components["schemas"]["Placement"][];
             reasons: string[];
             warnings: string[];
         };
+        /**
+         * Recomputation
+         * @description Which activations are computed again in the backward pass instead of being kept.
+         * @enum {string}
+         */
+        Recomputation: "none" | "selective" | "full";
         /**
          * Registration
          * @description What registering files did, or, when `dry_run`, would do.
@@ -1492,6 +2677,12 @@ export interface components {
             variant: components["schemas"]["Variant"] | null;
             warnings: string[];
         };
+        /**
+         * Relation
+         * @description How one thing compares to the first one, by one figure.
+         * @enum {string}
+         */
+        Relation: "better" | "worse" | "same" | "cannot tell";
         /**
          * Relaxation
          * @description The least change of one constraint that makes the scenario feasible, re-verified by planning `scenario`.
@@ -1526,20 +2717,27 @@ export interface components {
         };
         /**
          * RuntimeFilter
-         * @description Must run under this runtime; latency evidence of others does not count.
+         * @description Must run under this runtime, and load in this version of it; latency evidence of others does not count.
          */
         RuntimeFilter: {
             name: string;
             /** @constant */
             type: "runtime";
+            version?: string | null;
         };
         /**
+         * Scale
+         * @description How the points of a range are spread.
+         * @enum {string}
+         */
+        Scale: "log" | "linear";
+        /**
          * Scenario
-         * @description A complete question. `origins` maps keys (model, hardware, workload.*, objective, risk, constraint keys) to Origin.
+         * @description A complete question. `origins` maps keys (model, hardware, workload.*, objective, risk, price, constraint keys) to Origin.
          */
         Scenario: {
             /** @description Absent means `[]`. */
-            constraints?: (components["schemas"]["LossLimit"] | components["schemas"]["LatencyLimit"] | components["schemas"]["ThroughputFloor"] | components["schemas"]["DiskLimit"] | components["schemas"]["SchemeFilter"] | components["schemas"]["RuntimeFilter"] | components["schemas"]["FormatFilter"] | components["schemas"]["LicenseFilter"])[];
+            constraints?: (components["schemas"]["LossLimit"] | components["schemas"]["LatencyLimit"] | components["schemas"]["ThroughputFloor"] | components["schemas"]["DiskLimit"] | components["schemas"]["CostLimit"] | components["schemas"]["SchemeFilter"] | components["schemas"]["RuntimeFilter"] | components["schemas"]["FormatFilter"] | components["schemas"]["LicenseFilter"])[];
             hardware?: components["schemas"]["Hardware"] | null;
             /** @description Absent means `{}`. */
             model?: components["schemas"]["ModelSelector"];
@@ -1550,6 +2748,8 @@ export interface components {
                 [key: string]: components["schemas"]["Origin"];
             };
             preset?: string | null;
+            price?: components["schemas"]["Price"] | null;
+            rate?: number | null;
             /** @description Absent means `0.01`. */
             risk?: number;
             /** @description Absent means `{"input_tokens":1024,"output_tokens":256,"concurrency":1}`. */
@@ -1565,6 +2765,7 @@ export interface components {
         Scheme: {
             activation?: components["schemas"]["Precision"] | null;
             activation_scaling?: components["schemas"]["ActivationScaling"] | null;
+            attention?: string | null;
             kv?: components["schemas"]["Precision"] | null;
             label?: string | null;
             method?: string | null;
@@ -1598,6 +2799,49 @@ export interface components {
          */
         SelectorKind: "any" | "size" | "family" | "model";
         /**
+         * Serving
+         * @description Replicas that a request rate needs, modelled as a queue M/M/c (Erlang C) over the slots of all replicas.
+         *
+         *     Each replica takes the concurrency asked for at once and each request holds a slot for its end-to-end time there.
+         */
+        Serving: {
+            available: number;
+            headroom: number;
+            mean_wait: components["schemas"]["Figure"];
+            replicas: number;
+            requests_per_second: number;
+            utilization: number;
+            wait_probability: number;
+        };
+        /**
+         * Stability
+         * @description Whether a point's times would come out alike if they were taken again at once, and why not.
+         */
+        Stability: {
+            /** @description Absent means `0`. */
+            discarded?: number;
+            reason?: string | null;
+            /** @enum {string} */
+            verdict: "stable" | "unstable";
+        };
+        /**
+         * Step
+         * @description A command, as words that need no further quoting, and what it is for.
+         */
+        Step: {
+            purpose: string;
+            words: string[];
+        };
+        /**
+         * StoredEvidence
+         * @description One profile or evaluation that was made; `created` False when it was known, or in a dry run.
+         */
+        StoredEvidence: {
+            created: boolean;
+            id: string;
+            kind: string;
+        };
+        /**
          * Submission
          * @description A profile or evaluation that was handed in; `created` False when it was known already.
          */
@@ -1605,6 +2849,57 @@ export interface components {
             created: boolean;
             id: string;
         };
+        /**
+         * SuggestedJob
+         * @description A job that nobody has queued yet. `spec` passes `planner.domain.job_spec.check_spec` for its kind.
+         */
+        SuggestedJob: {
+            blocked?: string | null;
+            kind: components["schemas"]["JobKind"];
+            note?: string | null;
+            /** @description Absent means `[]`. */
+            requires?: string[];
+            spec: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * Sweep
+         * @description A curve: points in ascending order of the value, and every change of the choice found between them.
+         */
+        Sweep: {
+            breakpoints: components["schemas"]["Breakpoint"][];
+            /** @description Absent means `true`. */
+            exact?: boolean;
+            over: string;
+            points: components["schemas"]["SweepPoint"][];
+            revision: number;
+            scale: components["schemas"]["Scale"];
+            title: string;
+            unit: components["schemas"]["Unit"];
+        };
+        /**
+         * SweepPoint
+         * @description The answer at one value.
+         */
+        SweepPoint: {
+            accepted: number;
+            loss?: components["schemas"]["Figure"] | null;
+            memory?: components["schemas"]["Figure"] | null;
+            name?: string | null;
+            outcome: string;
+            shown: string;
+            throughput?: components["schemas"]["Figure"] | null;
+            tpot?: components["schemas"]["Figure"] | null;
+            value: number;
+            variant_id?: string | null;
+        };
+        /**
+         * Target
+         * @description A runtime to be started by hand, or something that starts one in containers.
+         * @enum {string}
+         */
+        Target: "vllm" | "llama.cpp" | "transformers" | "sglang" | "compose" | "kubernetes" | "kserve";
         /**
          * ThroughputFloor
          * @description At least `limit` generated tokens per second.
@@ -1615,6 +2910,101 @@ export interface components {
             scope?: components["schemas"]["Scope"];
             /** @constant */
             type: "throughput";
+        };
+        /**
+         * TrainingAnswer
+         * @description Whether a training fits, what it takes of each device, how long it runs, and what would make it fit.
+         */
+        TrainingAnswer: {
+            /** @description Absent means `[]`. */
+            changes?: components["schemas"]["TrainingChange"][];
+            fits: boolean;
+            hardware: components["schemas"]["Hardware"];
+            memory: components["schemas"]["TrainingMemory"];
+            method: components["schemas"]["TrainingMethod"];
+            model_id: string;
+            /** @description Absent means `[]`. */
+            notes?: string[];
+            operations: components["schemas"]["Figure"];
+            parameters: number;
+            request: components["schemas"]["TrainingRequest"];
+            seconds?: components["schemas"]["Figure"] | null;
+            setup: components["schemas"]["TrainingSetup"];
+            steps: number;
+            teacher_id: string | null;
+        };
+        /**
+         * TrainingChange
+         * @description The least change, or a set of them, with which it fits; computed anew before it is offered.
+         */
+        TrainingChange: {
+            change: string;
+            fit_probability: number;
+            setup: components["schemas"]["TrainingSetup"];
+            total: components["schemas"]["Figure"];
+        };
+        /**
+         * TrainingMemory
+         * @description Peak bytes of one device, term by term. What only the step of the optimizer needs is not there with activations.
+         */
+        TrainingMemory: {
+            activations: components["schemas"]["Figure"];
+            capacity?: components["schemas"]["Figure"] | null;
+            fit_probability?: number | null;
+            gradients: components["schemas"]["Figure"];
+            logits: components["schemas"]["Figure"];
+            optimizer: components["schemas"]["Figure"];
+            overhead: components["schemas"]["Figure"];
+            rounded_weights: components["schemas"]["Figure"];
+            step_workspace: components["schemas"]["Figure"];
+            teacher: components["schemas"]["Figure"];
+            total: components["schemas"]["Figure"];
+            weights: components["schemas"]["Figure"];
+        };
+        /**
+         * TrainingMethod
+         * @description How weights are trained. All of them are: adapters are another matter.
+         * @enum {string}
+         */
+        TrainingMethod: "finetune" | "qat" | "distillation";
+        /**
+         * TrainingRequest
+         * @description A training to be judged: in words ("qat 7B on 2x24GB"), or with `method`, `model` and `hardware`.
+         *
+         *     What is None is chosen: as little recomputation and sharding, and as large a micro-batch, as fits.
+         */
+        TrainingRequest: {
+            /** @description Absent means `8`. */
+            batch?: number;
+            /** @description Absent means `true`. */
+            fused_attention?: boolean;
+            hardware?: components["schemas"]["Hardware"] | null;
+            method?: components["schemas"]["TrainingMethod"] | null;
+            micro_batch?: number | null;
+            model?: components["schemas"]["ModelSelector"] | null;
+            query?: string | null;
+            recomputation?: components["schemas"]["Recomputation"] | null;
+            /** @description Absent means `0.01`. */
+            risk?: number;
+            /** @description Absent means `2048`. */
+            sequence?: number;
+            teacher?: components["schemas"]["ModelSelector"] | null;
+            /** @description Absent means `100000000`. */
+            tokens?: number;
+            zero_stage?: number | null;
+        };
+        /**
+         * TrainingSetup
+         * @description How a training is laid out over the devices.
+         */
+        TrainingSetup: {
+            /** @description Absent means `1`. */
+            accumulation?: number;
+            devices: number;
+            micro_batch: number;
+            recomputation: components["schemas"]["Recomputation"];
+            sequence: number;
+            zero_stage: number;
         };
         /**
          * Understanding
@@ -1630,7 +3020,25 @@ export interface components {
          * @description Unit of a Figure's value. Relative quantities are plain ratios: 0.01 is one percent.
          * @enum {string}
          */
-        Unit: "bytes" | "seconds" | "ratio" | "points" | "tokens/s" | "bits" | "nats" | "perplexity" | "score" | "count";
+        Unit: "bytes" | "seconds" | "ratio" | "points" | "tokens/s" | "requests/s" | "bits" | "nats" | "perplexity" | "score" | "count" | "joules" | "per hour" | "per million tokens";
+        /**
+         * Unmatched
+         * @description Why no worker will take a queued job as things are: the requirements that none states, and a sentence.
+         */
+        Unmatched: {
+            message: string;
+            requirements: string[];
+        };
+        /**
+         * Unplaceable
+         * @description A demand that no number of devices of a type can serve, and why.
+         */
+        Unplaceable: {
+            conflict: string[];
+            demand: string;
+            device_id: string;
+            reason: string;
+        };
         /**
          * Upload
          * @description A stored file; `created` False when the same bytes were there already.
@@ -1704,8 +3112,53 @@ export interface components {
             candidate: components["schemas"]["Candidate"] | null;
             chosen: boolean;
             elimination: components["schemas"]["Elimination"] | null;
+            /** @default [] */
+            findings: components["schemas"]["domain_explanation_Finding"][];
+            /** @default [] */
+            needed: components["schemas"]["Needed"][];
+            outranked?: components["schemas"]["Outranked"] | null;
             variant_id: string;
         };
+        /**
+         * Worker
+         * @description A worker by its name: what it states, and when it was heard of.
+         */
+        Worker: {
+            capabilities: string[];
+            /** @default false */
+            drain_asked: boolean;
+            /** @default false */
+            draining: boolean;
+            /** Format: date-time */
+            first_seen_at: string;
+            kinds: components["schemas"]["JobKind"][];
+            /** Format: date-time */
+            last_seen_at: string;
+            name: string;
+        };
+        /**
+         * Page[WorkerRow]
+         * @description Some items of a listing, and the opaque cursor that continues it; None at the end.
+         */
+        WorkerPage: {
+            items: components["schemas"]["WorkerRow"][];
+            next_cursor?: string | null;
+        };
+        /**
+         * WorkerRow
+         * @description A worker as it is listed: with its state and the job it runs.
+         */
+        WorkerRow: {
+            job_id?: string | null;
+            state: components["schemas"]["WorkerState"];
+            worker: components["schemas"]["Worker"];
+        };
+        /**
+         * WorkerState
+         * @description What a worker is up to, as far as the server has heard.
+         * @enum {string}
+         */
+        WorkerState: "idle" | "working" | "draining" | "away";
         /**
          * Workload
          * @description One workload point: tokens in and out of each request, and how many requests run at the same time.
@@ -1722,6 +3175,88 @@ export interface components {
             input_tokens: number;
             /** @default 256 */
             output_tokens: number;
+        };
+        /**
+         * WorthBuilding
+         * @description One recipe on one model that is predicted to satisfy a question.
+         */
+        WorthBuilding: {
+            capacity?: components["schemas"]["Figure"] | null;
+            fit_probability?: number | null;
+            job: components["schemas"]["SuggestedJob"];
+            loss?: components["schemas"]["LossOdds"] | null;
+            model: string;
+            model_id: string;
+            name: string;
+            odds: number | null;
+            purpose: components["schemas"]["Purpose"];
+            recipe: string;
+            scheme: string;
+            settings: {
+                [key: string]: unknown;
+            };
+            speed_probability?: number | null;
+            total: components["schemas"]["Figure"];
+            tpot?: components["schemas"]["Figure"] | null;
+            weights: components["schemas"]["Figure"];
+        };
+        /**
+         * WorthMeasuring
+         * @description One job on one variant whose result could change the answer.
+         */
+        WorthMeasuring: {
+            assumed: string[];
+            becomes?: string | null;
+            becomes_id?: string | null;
+            job: components["schemas"]["SuggestedJob"];
+            model_id: string;
+            name: string;
+            open: components["schemas"]["OpenFigure"][];
+            probability: number | null;
+            variant_id: string;
+        };
+        /**
+         * Document
+         * @description A file to write.
+         */
+        deploy_deployment_Document: {
+            content: string;
+            name: string;
+        };
+        /**
+         * Document
+         * @description Paired record of one document: negative log-likelihoods in nats over its scored tokens.
+         */
+        domain_evaluation_Document: {
+            baseline_nll: number;
+            id: string;
+            tokens: number;
+            variant_nll: number;
+        };
+        /**
+         * Finding
+         * @description One constraint on one variant, in full.
+         */
+        domain_explanation_Finding: {
+            asked: string;
+            detail?: string | null;
+            effective: string;
+            /** @description Absent means `[]`. */
+            evidence?: components["schemas"]["EvidenceLink"][];
+            figure?: components["schemas"]["Figure"] | null;
+            key: string;
+            margin?: number | null;
+            origin: components["schemas"]["Origin"];
+            verdict: components["schemas"]["Verdict"];
+        };
+        /**
+         * Finding
+         * @description What a lint says about a file: `lint` is its code, L1 to L22 (`planner.ingest.lints`).
+         */
+        ingest_imported_Finding: {
+            level: components["schemas"]["Level"];
+            lint: string;
+            message: string;
         };
     };
     responses: never;
@@ -2016,6 +3551,170 @@ export interface operations {
             };
         };
     };
+    buildsForQuery: {
+        parameters: {
+            query: {
+                /** @description A question in words, English or Chinese, such as `13B on 24GB, ≤1% loss`. */
+                q: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BuildAdvice"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    checkLock: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Lock"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LockCheck"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    compareVariants: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompareRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    comparePlans: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ComparePlansRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deploy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeployRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deployment"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listDevices: {
         parameters: {
             query?: {
@@ -2118,6 +3817,41 @@ export interface operations {
             };
         };
     };
+    listDownloads: {
+        parameters: {
+            query?: {
+                variant?: string | null;
+                /** @description Most items in the page. */
+                limit?: number;
+                /** @description `next_cursor` of the previous page, with the same filters. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DownloadPage"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listEvaluations: {
         parameters: {
             query?: {
@@ -2196,6 +3930,39 @@ export interface operations {
             };
         };
     };
+    planFleet: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Fleet"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FleetAnswer"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getHealth: {
         parameters: {
             query?: never;
@@ -2221,6 +3988,61 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    importResults: {
+        parameters: {
+            query?: {
+                variant?: string | null;
+                baseline?: string | null;
+                device?: string | null;
+                runtime?: string | null;
+                /** @description Where the file does not say it. */
+                input_tokens?: number | null;
+                /** @description Where the file does not say it. */
+                output_tokens?: number | null;
+                /** @description Where the file does not say it. */
+                concurrency?: number | null;
+                /** @description Where the file does not say it. */
+                devices?: number | null;
+                /** @description Say what would be stored and change nothing. */
+                dry_run?: boolean;
+                /** @description Name of the file that is the body, for messages. */
+                name?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Everything was known, or a dry run */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportReport"];
+                };
+            };
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportReport"];
                 };
             };
             /** @description Problem details (RFC 9457) */
@@ -2512,6 +4334,138 @@ export interface operations {
             };
         };
     };
+    readJobLog: {
+        parameters: {
+            query?: {
+                /** @description Number of the attempt; the last one unless given. */
+                attempt?: number | null;
+                /** @description Byte of the log to begin at. */
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobLog"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    releaseJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    lockPlan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LockRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lock"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    measurementsForQuery: {
+        parameters: {
+            query: {
+                /** @description A question in words, English or Chinese, such as `13B on 24GB, ≤1% loss`. */
+                q: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MeasurementAdvice"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listModels: {
         parameters: {
             query?: {
@@ -2645,6 +4599,138 @@ export interface operations {
             };
         };
     };
+    buildsForPlan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                plan_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BuildAdvice"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    queueBuilds: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                plan_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QueueRequest"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queued"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    measurementsForPlan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                plan_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MeasurementAdvice"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    queueMeasurements: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                plan_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QueueRequest"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Queued"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     replayPlan: {
         parameters: {
             query?: never;
@@ -2663,6 +4749,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Replay"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sweepPlan: {
+        parameters: {
+            query: {
+                /** @description What moves, and over which range: `NAME=FROM..TO[/POINTS][:log|:linear]`, such as `memory=8GiB..80GiB/50`, `loss=0%..5%`, `ttft=50ms..2s`, `concurrency=1..256`, `context=1k..128k`. */
+                over: string;
+            };
+            header?: never;
+            path: {
+                plan_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sweep"];
                 };
             };
             /** @description Problem details (RFC 9457) */
@@ -2884,6 +5004,110 @@ export interface operations {
             };
         };
     };
+    recommendBatch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    questions: ({
+                        query: string;
+                    } | components["schemas"]["Scenario"])[];
+                };
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sweepQuery: {
+        parameters: {
+            query: {
+                /** @description A question in words, English or Chinese, such as `13B on 24GB, ≤1% loss`. */
+                q: string;
+                /** @description What moves, and over which range: `NAME=FROM..TO[/POINTS][:log|:linear]`, such as `memory=8GiB..80GiB/50`, `loss=0%..5%`, `ttft=50ms..2s`, `concurrency=1..256`, `context=1k..128k`. */
+                over: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sweep"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    planTraining: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TrainingRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrainingAnswer"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     understand: {
         parameters: {
             query: {
@@ -3069,6 +5293,102 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Why"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listWorkers: {
+        parameters: {
+            query?: {
+                /** @description Most items in the page. */
+                limit?: number;
+                /** @description `next_cursor` of the previous page, with the same filters. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkerPage"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    drainWorker: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                worker: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkerRow"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resumeWorker: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                worker: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkerRow"];
                 };
             };
             /** @description Problem details (RFC 9457) */
