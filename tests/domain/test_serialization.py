@@ -12,8 +12,25 @@ import msgspec
 import pytest
 
 import planner.domain
+from planner.domain.advice import (
+    BuildAdvice,
+    LossOdds,
+    MeasurementAdvice,
+    OpenFigure,
+    Purpose,
+    WorthBuilding,
+    WorthMeasuring,
+)
 from planner.domain.alias import Alias, AliasMove
 from planner.domain.architecture import Architecture, Experts, LatentAttention
+from planner.domain.comparison import (
+    Compared,
+    ComparedFact,
+    ComparedFigure,
+    Comparison,
+    Difference,
+    Relation,
+)
 from planner.domain.constraint import (
     Constraint,
     CostBasis,
@@ -39,6 +56,7 @@ from planner.domain.evaluation import (
     ItemOutcome,
     PairedCounts,
 )
+from planner.domain.explanation import EvidenceLink, Finding, Needed, Outranked
 from planner.domain.figure import Basis, Figure, Interval, exact
 from planner.domain.fleet import (
     Assignment,
@@ -52,6 +70,7 @@ from planner.domain.fleet import (
     PoolUse,
     Unplaceable,
 )
+from planner.domain.inference import InferenceSettings, QuantizedCache, TopKAttention
 from planner.domain.job import Attempt, Failure, FailureReason, Job, JobKind, JobState, Lease, Unmatched
 from planner.domain.job_log import JobLog, LogChunk
 from planner.domain.job_requirement import Requirement
@@ -100,6 +119,8 @@ from planner.domain.scenario import (
 )
 from planner.domain.scheme import ActivationScaling, NumberFormat, Precision, Scheme
 from planner.domain.speed_comparison import ProfileComparison, SpeedComparison, SpeedVerdict
+from planner.domain.suggested_job import SuggestedJob
+from planner.domain.sweep import Breakpoint, Scale, Sweep, SweepPoint
 from planner.domain.training import (
     Recomputation,
     TrainingAnswer,
@@ -158,7 +179,9 @@ MEMORY_USE = MemoryUse(
     weights_bytes=1, peak_allocated_bytes=2, peak_reserved_bytes=3, peak_device_bytes=4, peak_rss_bytes=5
 )
 WORKLOAD = Workload(input_tokens=7, output_tokens=8, concurrency=9)
-SPEED = SpeedComparison(workload=WORKLOAD, metric="ttft", ratio=0.8, lo=0.75, hi=0.85, verdict=SpeedVerdict.FAST)
+SPEED = SpeedComparison(
+    workload=WORKLOAD, metric="ttft", ratio=0.8, lo=0.75, hi=0.85, verdict=SpeedVerdict.FAST
+)
 NOT_MEASURED = NotMeasured(workload=WORKLOAD, reason="time_limit", detail="60 s had passed")
 STABILITY = Stability(verdict="unstable", reason="TTFT is known to 4 %", discarded=3)
 POINT = ProfilePoint(
@@ -228,7 +251,13 @@ PLACEMENT = Placement(
     tensor_parallel=4, pipeline_parallel=2, replicas=2, peak=BYTES, fit_probability=0.9, max_context=4096, max_concurrency=8, chosen=True,
 )  # fmt: skip
 SERVING = Serving(
-    requests_per_second=20, replicas=6, available=8, utilization=0.75, headroom=0.8, wait_probability=0.04, mean_wait=FIGURE
+    requests_per_second=20,
+    replicas=6,
+    available=8,
+    utilization=0.75,
+    headroom=0.8,
+    wait_probability=0.04,
+    mean_wait=FIGURE,
 )
 ELIMINATION = Elimination(
     variant_id="v", model_id="m", name="n", key="memory", reason="too large", figure=BYTES, margin=0.5
@@ -252,7 +281,14 @@ ATTEMPT = Attempt(
     device="device:h200-sxm", draining=True,
 )  # fmt: skip
 UNMATCHED = Unmatched(requirements=("vram>=24GiB",), message="no worker meets vram>=24GiB")
-WORKER = Worker(name="w", capabilities=("cuda", "vram:23.5GiB"), kinds=(JobKind.BUILD,), first_seen_at=NOW, last_seen_at=NOW, draining=True)
+WORKER = Worker(
+    name="w",
+    capabilities=("cuda", "vram:23.5GiB"),
+    kinds=(JobKind.BUILD,),
+    first_seen_at=NOW,
+    last_seen_at=NOW,
+    draining=True,
+)
 JOB = Job(
     id="j", kind=JobKind.BUILD, spec={"recipe": {"bits": 4}, "list": [1, None]}, state=JobState.FAILED, requires=("cuda",), attempts=(ATTEMPT,), max_attempts=2,
     lease_expires_at=NOW, result={"ok": False}, created_at=NOW, parked_because="twice", forgiven=1, unmatched=UNMATCHED,
@@ -260,18 +296,34 @@ JOB = Job(
 PRICE = Price(per_hour=0.71, currency="USD", date=date(2026, 10, 1), source="contract")
 COST = CostAnswer(currency="USD", per_hour=FIGURE, per_million_tokens=FIGURE, price=PRICE)
 DEMAND = Demand(name="chat", requests_per_second=0.5, query="13B")
-FLEET = Fleet(pool={"l4": 2}, demands=(DEMAND,), objective=FleetObjective.CHEAPEST, cautious=True, prices={"l4": PRICE})
+FLEET = Fleet(
+    pool={"l4": 2}, demands=(DEMAND,), objective=FleetObjective.CHEAPEST, cautious=True, prices={"l4": PRICE}
+)
 ASSIGNMENT = Assignment(
     demand="chat", device_id="l4", devices_per_replica=1, replicas=2, concurrency=4, requests_per_second=0.5, capacity=FIGURE,
     utilization=FIGURE, candidate=CANDIDATE,
 )  # fmt: skip
 POOL_USE = PoolUse(device_id="l4", total=2, used=2, left=0, binding=True, price=PRICE)
-PLACED = Placed(assignments=(ASSIGNMENT,), pool=(POOL_USE,), devices=2, worst_utilization=0.5, cost_per_hour=1.42, currency="USD", warnings=("mind",))
+PLACED = Placed(
+    assignments=(ASSIGNMENT,),
+    pool=(POOL_USE,),
+    devices=2,
+    worst_utilization=0.5,
+    cost_per_hour=1.42,
+    currency="USD",
+    warnings=("mind",),
+)
 UNPLACEABLE = Unplaceable(demand="chat", device_id="l4", conflict=("loss",), reason="too much")
-FLEET_RELAXATION = FleetRelaxation(change="add 1 × l4", add={"l4": 1}, drop=("chat",), demand="chat", requests_per_second=0.1)
+FLEET_RELAXATION = FleetRelaxation(
+    change="add 1 × l4", add={"l4": 1}, drop=("chat",), demand="chat", requests_per_second=0.1
+)
 NOT_PLACED = NotPlaced(unplaceable=(UNPLACEABLE,), relaxations=(FLEET_RELAXATION,))
-SETUP = TrainingSetup(devices=2, micro_batch=1, recomputation=Recomputation.FULL, zero_stage=3, sequence=2048, accumulation=4)
-TRAINING_REQUEST = TrainingRequest(method=TrainingMethod.DISTILLATION, model=SELECTOR, hardware=HARDWARE, teacher=SELECTOR, zero_stage=3)
+SETUP = TrainingSetup(
+    devices=2, micro_batch=1, recomputation=Recomputation.FULL, zero_stage=3, sequence=2048, accumulation=4
+)
+TRAINING_REQUEST = TrainingRequest(
+    method=TrainingMethod.DISTILLATION, model=SELECTOR, hardware=HARDWARE, teacher=SELECTOR, zero_stage=3
+)
 TRAINING_MEMORY = TrainingMemory(
     weights=BYTES, gradients=BYTES, optimizer=BYTES, activations=BYTES, logits=BYTES, rounded_weights=BYTES, teacher=BYTES,
     step_workspace=BYTES, overhead=BYTES, total=BYTES, capacity=BYTES, fit_probability=0.5,
@@ -287,8 +339,64 @@ PLANNING: tuple[msgspec.Struct, ...] = (
     TRAINING_CHANGE, TRAINING,
 )  # fmt: skip
 
+OPEN = OpenFigure(key="loss", why="not certified", figure=FIGURE)
+SUGGESTED = SuggestedJob(kind=JobKind.MEASURE, spec={"kind": "measure"}, requires=("cuda",), note="n")
+WORTH_MEASURING = WorthMeasuring(
+    variant_id="v",
+    model_id="m",
+    name="n",
+    open=(OPEN,),
+    probability=0.5,
+    becomes="o",
+    becomes_id="w",
+    job=SUGGESTED,
+)
+ODDS = LossOdds(
+    limit=0.01, within=3, models=4, probability=0.75, share=INTERVAL, match="scheme", median=0.004, lowest=0.0,
+    highest=0.02, sources=("s",),
+)  # fmt: skip
+WORTH_BUILDING = WorthBuilding(
+    model_id="m", model="M", recipe="int8_dynamic", settings={"symmetric": True}, scheme="int8-dynamic", name="n",
+    purpose=Purpose.BETTER, odds=0.5, fit_probability=1.0, speed_probability=0.9, loss=ODDS, weights=FIGURE,
+    total=FIGURE, tpot=FIGURE, capacity=FIGURE, job=SUGGESTED,
+)  # fmt: skip
+DIFFERENCE = Difference(relation=Relation.BETTER, figure=FIGURE, paired=True)
+COMPARED_FIGURE = ComparedFigure(
+    key="tpot",
+    title="TPOT",
+    unit=Unit.SECONDS,
+    lower_is_better=True,
+    figures=(FIGURE, None),
+    differences=(DIFFERENCE,),
+)
+COMPARED, COMPARED_FACT = (
+    Compared(name="a", variant_id="v"),
+    ComparedFact(key="scheme", values=("int8", "int4")),
+)
+LINK = EvidenceLink(id="e", kind="profile", basis=Basis.MEASURED, route="/profiles/e")
+FINDING = Finding(
+    key="loss", asked="loss ≤ 1 %", origin=Origin.ASKED, effective="loss ≤ 1 %", verdict=Verdict.LIKELY, figure=FIGURE,
+    margin=0.5, evidence=(LINK,),
+)  # fmt: skip
+SWEEP_POINT = SweepPoint(
+    value=1e9, shown="1 GB", outcome="recommended", accepted=3, variant_id="v", name="n", memory=FIGURE
+)
+BREAKPOINT = Breakpoint(below=1.0, value=2.0, shown="2", before_id="v", before="n", after_id="w", after="o")
+EXPLAINED: tuple[msgspec.Struct, ...] = (
+    OPEN, SUGGESTED, WORTH_MEASURING, ODDS, WORTH_BUILDING, DIFFERENCE, COMPARED_FIGURE, COMPARED, COMPARED_FACT, LINK, FINDING,
+    MeasurementAdvice(chosen_id="v", chosen="n", measurements=(WORTH_MEASURING,), considered=2, unmeasurable=("x",)),
+    BuildAdvice(chosen_id="v", chosen="n", builds=(WORTH_BUILDING,), considered=2, ruled_out={"loss": 1}),
+    Comparison(things=(COMPARED,), facts=(COMPARED_FACT,), figures=(COMPARED_FIGURE,), question="q", notes=("n",)),
+    Outranked(variant_id="v", name="n", key="loss", own="1 %", theirs="0 %", place=2, of=3),
+    Needed(key="memory", before="24 GiB", after="48 GiB", change=2.0),
+    SWEEP_POINT, BREAKPOINT,
+    Sweep(over="memory", title="memory", unit=Unit.BYTES, scale=Scale.LOG, points=(SWEEP_POINT,), breakpoints=(BREAKPOINT,), revision=1, exact=True),
+    TopKAttention(k=32), QuantizedCache(format="int8", group_size=32),
+    InferenceSettings(attention=TopKAttention(k=32), kv_cache=QuantizedCache(format="int4", group_size=64)),
+)  # fmt: skip
+
 EXAMPLES: tuple[msgspec.Struct, ...] = (
-    *PLANNING,
+    *PLANNING, *EXPLAINED,
     PLACEMENT, SERVING, UNMATCHED, WORKER, WorkerRow(worker=WORKER, state=WorkerState.DRAINING, job_id="j"), Requirement(name="vram", comparison=">=", value="24GiB"),
     LogChunk(start=3, end=9, text="lines\n"), JobLog(job_id="j", attempt=2, offset=3, next_offset=9, text="lines\n", truncated=False, ended=True),
     FIGURE, INTERVAL, EXPERTS, MLA, SHAPE, PRECISION, SCHEME, ENVIRONMENT, DISTRIBUTION, MEMORY_USE, WORKLOAD, NOT_MEASURED, STABILITY, POINT, ARTIFACT, VARIANT, VARIANT.provenance, COUNTS,
