@@ -157,7 +157,9 @@ def reasons(
     if chosen.cost is not None:
         sentences.append(_cost_sentence(chosen.cost))
         if chosen.energy is not None:
-            sentences.append(f"Takes {chosen.energy} per output token or less, at that throughput: {chosen.energy.note}.")
+            sentences.append(
+                f"Takes {chosen.energy} per output token or less, at that throughput: {chosen.energy.note}."
+            )
     if runner_up is not None:
         sentences.append(f"Next best is {runner_up.name}: {runner_up.reason}.")
     return tuple(sentences)

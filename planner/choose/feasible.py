@@ -378,7 +378,9 @@ def assess_rows(index: Index, setting: Setting, rows: Integers) -> Assessment:
         code = np.full(len(rows), runtime_code(setting.engine), dtype=np.int64)
         columns = replace(columns, runtime=code)
 
-    taken: list[tuple[Integers, Columns]] = []  # the last positions asked about: most placements are valid for the same
+    taken: list[
+        tuple[Integers, Columns]
+    ] = []  # the last positions asked about: most placements are valid for the same
 
     def assess(at: Integers | None, split: Split) -> Assessment:
         if at is None:

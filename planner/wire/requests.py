@@ -103,7 +103,9 @@ class LockRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     runtime: str | None = None
 
 
-class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class DeployRequest(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """Deploy what a stored plan chose, or a lock: exactly one of the two. `runtime` is for a plan run in containers."""
 
     options: DeployOptions

@@ -40,7 +40,9 @@ def test_variants_and_plans_are_compared(api: Api) -> None:
     assert in_plan["figures"] == asked["figures"]
     refused = api.post("/api/v1/compare", json={"variants": names[:1]})
     assert problem(refused, status=422, code="invalid-input")["field"] == "variants"
-    problem(api.post("/api/v1/compare/plans", json={"plans": [plans[0], "nothing"]}), status=404, code="not-found")
+    problem(
+        api.post("/api/v1/compare/plans", json={"plans": [plans[0], "nothing"]}), status=404, code="not-found"
+    )
 
 
 def test_a_bound_is_swept(api: Api) -> None:

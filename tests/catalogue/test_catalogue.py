@@ -151,7 +151,9 @@ def test_losses_follow_from_the_scores(catalogue):
             assert not e.higher_is_better
             assert e.absolute_loss is None
             # Both are stored with nine digits, of which the difference of two near scores keeps few.
-            assert e.relative_loss.value == pytest.approx(e.variant_score / e.baseline_score - 1, rel=1e-7, abs=1e-8)
+            assert e.relative_loss.value == pytest.approx(
+                e.variant_score / e.baseline_score - 1, rel=1e-7, abs=1e-8
+            )
         else:
             assert 0 <= e.variant_score <= 1
             assert e.baseline_score <= 1

@@ -347,6 +347,7 @@ WORTH_MEASURING = WorthMeasuring(
     name="n",
     open=(OPEN,),
     probability=0.5,
+    assumed=("loss",),
     becomes="o",
     becomes_id="w",
     job=SUGGESTED,
