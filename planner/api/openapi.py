@@ -126,13 +126,14 @@ class FinishedJson(JsonRenderPlugin):
 def _unambiguous(part: Any) -> Any:
     """Return the schema without "integer" where "number" is another choice: a whole number would match both."""
     if isinstance(part, list):
-        return [_unambiguous(item) for item in cast("list[Any]", part)]
+        return [_unambiguous(item) for item in cast("list[Any]", part)]  # type: ignore[redundant-cast]  # pyright wants it
     if not isinstance(part, dict):
         return part
     known = {key: _unambiguous(value) for key, value in cast("dict[str, Any]", part).items()}
     choices = known.get("oneOf")
     if isinstance(choices, list) and {"type": "number"} in choices:
-        known["oneOf"] = [choice for choice in cast("list[Any]", choices) if choice != {"type": "integer"}]
+        kept = cast("list[Any]", choices)  # type: ignore[redundant-cast]  # same
+        known["oneOf"] = [choice for choice in kept if choice != {"type": "integer"}]
     return known
 
 
