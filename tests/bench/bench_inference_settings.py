@@ -126,6 +126,7 @@ def times(settings: InferenceSettings, context: int) -> tuple[float | None, floa
             states = torch.randn(2, 1, 4, context, 64, device=device(), dtype=model.dtype)
             cache.update(states[0], states[1], layer)
         held = cache_bytes(cache)
+        assert held is not None
         decode = timed(lambda: model(input_ids=ids[:, :1], past_key_values=cache, use_cache=True), 15)
         return first, decode, held
 

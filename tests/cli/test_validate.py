@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from planner.estimate.validation_page import baseline
 
@@ -12,6 +13,7 @@ def test_scores_are_written_and_held_against_a_page(run, tmp_path):
     before = tmp_path / "before.md"
     text = PAGE.read_text(encoding="utf-8")
     first = baseline(text)[0]
+    assert first.median_error is not None
     better = f'"median_error":{first.median_error / 2:.4f}'
     before.write_text(text.replace(f'"median_error":{first.median_error}', better, 1), encoding="utf-8")
     page, constants = tmp_path / "accuracy.md", tmp_path / "learned.py"
@@ -24,7 +26,7 @@ def test_scores_are_written_and_held_against_a_page(run, tmp_path):
     assert first.metric in found["regressions"][0]
     assert page.read_text(encoding="utf-8") == text
     assert {score["metric"] for score in found["report"]["scores"]} >= {"tpot", "ttft"}
-    namespace: dict[str, object] = {}
+    namespace: dict[str, Any] = {}
     exec(constants.read_text(encoding="utf-8"), namespace)
     assert set(namespace["WIDTHS"]) >= {"tpot", "ttft"}
 

@@ -7,9 +7,12 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub as hub
-from huggingface_hub.utils import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub import utils
+
+errors: Any = utils  # the one place that has them in every release, which newer ones do not declare
 
 
 def digests(folder):
@@ -23,7 +26,7 @@ def digests(folder):
 def refused(call, *args, **options):
     try:
         call(*args, **options)
-    except (EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError) as error:
+    except (errors.EntryNotFoundError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         return type(error).__name__
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told
         return f"{type(error).__name__}: {error}"
@@ -31,7 +34,7 @@ def refused(call, *args, **options):
 
 
 def main(repository, alias, question, file):
-    api = hub.HfApi()
+    api: Any = hub.HfApi()  # what it returns is typed otherwise in every release
     info = api.model_info(repository)
     with_sizes = api.model_info(repository, files_metadata=True)
     refs = api.list_repo_refs(repository)

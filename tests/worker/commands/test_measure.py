@@ -1,22 +1,18 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import msgspec
 import pytest
 
 from planner.domain.workload import Workload
 from planner.errors import InvalidFile, InvalidInput
+from tests.worker.engines.openai_server import running
 from worker.cli import main
 from worker.commands.measure import read_profile, sweep_points
 from worker.jobs import parse_spec
 from worker.runner import Runner
 from worker.sources import Resolver
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
-from openai_server import running
 
 pytestmark = pytest.mark.worker
 A, B = Workload(input_tokens=8, output_tokens=4), Workload(input_tokens=16, output_tokens=4, concurrency=3)

@@ -74,10 +74,12 @@ class Handler(BaseHTTPRequestHandler):
                 time.sleep(TOKEN_SECONDS * group)
             if number == 2 and not self._misbehave(kind):
                 return
-            piece = {"delta": {"content": "x"}} if chat else {"text": "" if number == 1 else "x"}
+            piece: dict[str, Any] = (
+                {"delta": {"content": "x"}} if chat else {"text": "" if number == 1 else "x"}
+            )
             self._event({"choices": [{"index": 0, "finish_reason": None, **piece}]})
         reason = "stop" if kind == "early" else "length"
-        end = {"delta": {}} if chat else {"text": ""}
+        end: dict[str, Any] = {"delta": {}} if chat else {"text": ""}
         self._event({"choices": [{"index": 0, "finish_reason": reason, **end}]})
         if "stream_options" in body:
             text = body["messages"][0]["content"] if chat else body["prompt"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.worker
 CPU = torch.device("cpu")
 
 
-def module(members: int) -> SimpleNamespace:
+def module(members: int) -> Any:
     return SimpleNamespace(training=False, num_key_value_groups=members, is_causal=True)
 
 

@@ -56,7 +56,7 @@ def test_the_model_is_as_it_was_and_generates_the_same_afterwards(engine):
     before = engine.attention
     prompt = np.random.default_rng(3).integers(0, 4096, size=(1, 24))
     alone = TransformersEngine(engine.model).generate(prompt, 6).tokens[0].tolist()
-    outcomes = []
+    outcomes: list[list[int]] = []
     with engine.ready(concurrency=1, input_tokens=24, context_tokens=30):
         manager = engine._manager
         name = manager.add_request(prompt[0].tolist(), max_new_tokens=6, eos_token_id=-1)

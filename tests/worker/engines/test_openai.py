@@ -1,21 +1,17 @@
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from planner.errors import InvalidInput, Unavailable
+from tests.worker.engines.openai_server import TOKEN, TOKEN_SECONDS, Server, running
 from worker.engines.endpoint import Endpoint
 from worker.engines.loading import load_tokenizer
 from worker.engines.openai import OpenAIEngine
 from worker.engines.requests import Answer, Request
 from worker.reference import model_path
-
-sys.path.insert(0, str(Path(__file__).parent))
-from openai_server import TOKEN, TOKEN_SECONDS, Server, running
 
 pytestmark = pytest.mark.worker
 

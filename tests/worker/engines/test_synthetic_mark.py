@@ -10,7 +10,7 @@ from planner.domain.workload import Workload
 from planner.errors import InvalidInput
 from worker.engines.synthetic import synthetic_config
 from worker.engines.synthetic_mark import MARK, is_synthetic
-from worker.jobs import parse_spec
+from worker.jobs import EvaluateSpec, parse_spec
 from worker.measure.latency import Repetition
 from worker.measure.profile import Conditions, measure
 from worker.progress import ignore
@@ -65,5 +65,6 @@ def test_its_accuracy_is_refused(made_up, base, field):
     spec = parse_spec(
         {"kind": "evaluate", "variant": {"from": "reference"}, "baseline": {"from": "reference"}}
     )
+    assert isinstance(spec, EvaluateSpec)
     with pytest.raises(InvalidInput, match=f"{field}: has made-up weights"):
         evaluate_task(sides["variant"], sides["baseline"], Material(text=None), spec, report=ignore)

@@ -42,12 +42,15 @@ def test_a_steady_engine_is_measured_with_the_least_repeats():
     timings = time_point(engine, POINT, Repetition(warmup=3, least=6), clock=lambda: engine.now)
     assert engine.calls == 9
     assert timings.converged
+    assert timings.ttft_seconds is not None
     assert timings.ttft_seconds.p50 == pytest.approx(0.1)
     assert timings.tpot_seconds is not None
     assert timings.tpot_seconds.p50 == pytest.approx(0.01)
     assert timings.itl_seconds is not None
     assert timings.itl_seconds.samples == 6 * 10
+    assert timings.end_to_end_seconds is not None
     assert timings.end_to_end_seconds.p50 == pytest.approx(0.2)
+    assert timings.output_tokens_per_second is not None
     assert timings.output_tokens_per_second.p50 == pytest.approx(4 * 11 / 0.2)
 
 
@@ -57,6 +60,7 @@ def test_a_noisy_engine_is_repeated_until_narrow():
         engine, POINT, Repetition(budget_seconds=1e4, half_width=0.02, most=5000), clock=lambda: engine.now
     )
     assert timings.converged
+    assert timings.ttft_seconds is not None
     assert timings.ttft_seconds.samples > 20
     interval = timings.ttft_seconds.p50_interval
     assert interval is not None
@@ -74,6 +78,7 @@ def test_the_budget_ends_a_point_that_does_not_settle():
 def test_the_least_repeats_are_made_whatever_they_take():
     engine = ScriptedEngine(jitter=2.0)
     timings = time_point(engine, POINT, Repetition(least=7, budget_seconds=0.01), clock=lambda: engine.now)
+    assert timings.ttft_seconds is not None
     assert timings.ttft_seconds.samples == 7
 
 
@@ -81,6 +86,7 @@ def test_an_engine_that_is_far_too_slow_is_not_repeated_for_ever():
     engine = ScriptedEngine(jitter=0.1)
     repetition = Repetition(warmup=5, least=50, budget_seconds=1.0, limit_seconds=0.9)
     timings = time_point(engine, POINT, repetition, clock=lambda: engine.now)
+    assert timings.ttft_seconds is not None
     assert timings.ttft_seconds.samples in {4, 5}  # 0.2 s each
     assert engine.calls <= 10
     assert not timings.converged

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -103,7 +105,7 @@ def test_an_engine_that_names_its_cache_is_believed():
         def __init__(self) -> None:
             self.cache = [torch.zeros(8)]
 
-    engine = Naming()
+    engine: Any = Naming()
     with watch_cache(engine) as seen:
         pass
     assert cache_bytes(seen.cache) == 32

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 import torch
@@ -31,6 +33,7 @@ def test_a_profile_is_complete_and_survives_json(built):
     directory = built("int8_weight_only")
     measured = measure(directory, "sha256:x", QUICK, report=lambda share, text: heard.append(share))
     profile = measured.profile
+    assert measured.weights is not None
     assert msgspec.json.decode(msgspec.json.encode(profile), type=Profile) == profile
     assert profile.basis is Basis.MEASURED
     assert profile.id.startswith("profile:")
@@ -109,7 +112,7 @@ def test_a_loaded_engine_is_measured_and_points_that_do_not_fit_do_not_end_the_o
         Workload(input_tokens=tokens, output_tokens=4, concurrency=requests)
         for tokens, requests in ((8, 1), (64, 4), (128, 4), (16, 2), (64, 8))
     )
-    engine = _Failing(TransformersEngine.load(base, device=torch.device("cpu")), most=100)
+    engine: Any = _Failing(TransformersEngine.load(base, device=torch.device("cpu")), most=100)
     conditions = msgspec.structs.replace(QUICK, workloads=workloads)
     profile = measure_engine(
         lambda: engine, "sha256:x", conditions, synthetic_weights=True, facts={"shape": "tiny"}
@@ -127,7 +130,7 @@ def test_a_loaded_engine_is_measured_and_points_that_do_not_fit_do_not_end_the_o
 
 
 def test_when_nothing_fits_the_memory_error_comes_through(base):
-    engine = _Failing(TransformersEngine.load(base, device=torch.device("cpu")), most=0)
+    engine: Any = _Failing(TransformersEngine.load(base, device=torch.device("cpu")), most=0)
     with pytest.raises(torch.OutOfMemoryError):
         measure_engine(lambda: engine, "sha256:x", QUICK)
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import msgspec
@@ -10,14 +9,12 @@ from planner.domain.job import FailureReason
 from planner.domain.profile import Profile
 from planner.domain.workload import Workload
 from planner.errors import InvalidInput
+from tests.worker.engines.openai_server import TOKEN_SECONDS, Server, running
 from worker.engines.endpoint import Endpoint
 from worker.failure import JobFailed
 from worker.measure.latency import Repetition
 from worker.measure.profile import Conditions
 from worker.measure.serving import measure_continuous, measure_server
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "engines"))
-from openai_server import TOKEN_SECONDS, Server, running
 
 pytestmark = pytest.mark.worker
 QUICK = Repetition(warmup=1, least=5, budget_seconds=0.3, half_width=0.2)
@@ -52,7 +49,9 @@ def test_a_sweep_of_a_server_is_a_curve(server, base):
         assert point.tpot_seconds is not None
         assert (point.tpot_seconds.p50 or 0) >= TOKEN_SECONDS * 0.9
         assert point.requests_per_second is not None
-        rates.append(point.output_tokens_per_second.p50 if point.output_tokens_per_second else 0)
+        assert point.output_tokens_per_second is not None
+        assert point.output_tokens_per_second.p50 is not None
+        rates.append(point.output_tokens_per_second.p50)
     assert rates[1] > 1.5 * rates[0]
     assert profile.cold_ttft_seconds
     assert profile.doubt is None

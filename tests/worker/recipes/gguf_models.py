@@ -91,14 +91,14 @@ def train_tokenizer(kind: str) -> Any:
     else:
         tokenizer = Tokenizer(models.BPE(ignore_merges=kind == "llama-bpe"))
         level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=kind in {"gpt-2", "smollm"})
-        first = {
+        before: dict[str, list[Any]] = {
             "gpt-2": [],
             "smollm": [pre_tokenizers.Digits(individual_digits=True)],
             "llama-bpe": [pre_tokenizers.Split(Regex(_LLAMA3), "isolated")],
             "smaug-bpe": [pre_tokenizers.Split(Regex(_LLAMA3), "isolated")],
             "qwen2": [pre_tokenizers.Split(Regex(_QWEN2), "isolated")],
-        }[kind]
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*first, level])
+        }
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*before[kind], level])
         tokenizer.decoder = decoders.ByteLevel()
         special, alphabet = ["<s>", "</s>"], pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
