@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Final
 
 import msgspec
@@ -18,6 +19,8 @@ from planner.registry import models, variants
 from planner.registry.transaction import Transaction
 from planner.wire.page import MAX_LIMIT
 
+_NEARLY: Final = 0.85
+"""How alike two names must be (difflib's ratio) to be taken for the same one misspelt."""
 _COUNT_TOLERANCE: Final = 0.02
 """How far a parameter count may be from the model's before a warning: tied or padded embeddings differ by less."""
 
@@ -36,7 +39,9 @@ def match_model(
     """Return the model that the inspected files are a build of.
 
     In this order: the `wanted` one, that of `base_variant`, the base model the files name, the only model with their
-    shape, else a new one. Raises NotFound for an unknown name, InvalidInput when shapes differ or several models fit.
+    shape, else a new one. A name that no model has makes a new one too, as fine-tuned models have the shape of others.
+    Raises NotFound for a name that is nearly that of a model with the same shape, InvalidInput when shapes differ or
+    several models fit.
     """
     found = _named(tx, inspection, wanted=wanted, base_variant=base_variant)
     if found is not None:
@@ -50,7 +55,10 @@ def match_model(
         )
     fitting = [m for m in _all_models(tx) if same_shape(m.architecture, inspection.architecture)]
     if wanted is not None and fitting:
-        raise NotFound("model", wanted, nearest=tuple(model.id for model in fitting[:5]))
+        _check_misspelling(wanted, fitting)
+        note = f"a new model with the shape of {fitting[0].id}"
+        new = _new_model(inspection, inspection.architecture, wanted)
+        return Match(model=new, created=True, warnings=(note,))
     if len(fitting) > 1:
         raise InvalidInput(
             "model",
@@ -63,6 +71,13 @@ def match_model(
             model=fitting[0], created=False, warnings=(note, *_count_warnings(fitting[0], inspection))
         )
     return Match(model=_new_model(inspection, inspection.architecture, wanted or name), created=True)
+
+
+def _check_misspelling(wanted: str, fitting: list[Model]) -> None:
+    names = {_slug(name): model.id for model in fitting for name in (model.id, model.name, *model.aliases)}
+    near = get_close_matches(_slug(wanted), names, n=5, cutoff=_NEARLY)
+    if near:
+        raise NotFound("model", wanted, nearest=tuple(dict.fromkeys(names[name] for name in near)))
 
 
 def is_match(tx: Transaction, model_id: str, *, wanted: str) -> bool:

@@ -13,6 +13,12 @@ from planner.cli.main import main
 HIDDEN, LAYERS, HEADS, WIDTH, VOCAB = 64, 2, 4, 128, 256
 
 
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables as wide as where there is no terminal; test runners state a width of their own."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+
 def write_safetensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from planner.cli.verbs.deploy import document_of, shell_line
@@ -219,10 +219,12 @@ def test_a_device_that_is_not_used_is_told():
     assert any(" of 3 devices" in note for note in made.notes)
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"])), min_size=1))
+@given(st.lists(st.text(st.characters(exclude_characters="\x00\\", exclude_categories=["Cs"])), min_size=1))
+@example(["--", "a b", "--c=$d"])
 def test_a_shell_reads_the_words_back(words):
     step = Step(purpose="x", words=("printf", *words))
-    assert shlex.split(shell_line(step)) == list(step.words)
+    # A shell drops a backslash at the end of a line; shlex does not know that.
+    assert shlex.split(shell_line(step).replace(" \\\n  ", " ")) == list(step.words)
 
 
 def test_a_real_shell_runs_the_script_as_written(tmp_path):
