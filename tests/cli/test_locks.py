@@ -23,7 +23,7 @@ QUESTION = "the smallest tiny-locks on 24GB, concurrency 2"
 
 @pytest.fixture(scope="module")
 def registered(data_dir, tmp_path_factory) -> str:
-    folder = make_llama(tmp_path_factory.mktemp("tiny"), seed=41)
+    folder = make_llama(tmp_path_factory.mktemp("tiny"), seed=4171)
     arguments = ["--model", "tiny-locks", "--name", "tiny-locks-fp32", "--data-dir", str(data_dir)]
     assert main(["register", str(folder), *arguments]) == 0
     with Workspace(load_settings({}, data_dir=data_dir)) as workspace:
@@ -100,7 +100,7 @@ def test_check_has_an_exit_status_for_every_result(run, lock_file, tmp_path):
 
 def test_better_is_a_failure_only_when_asked_for(registered, data_dir, lock_file, tmp_path, capsys):
     mine = ["--data-dir", str(shutil.copytree(data_dir, tmp_path / "data"))]
-    files = make_llama(tmp_path / "other", seed=42)
+    files = make_llama(tmp_path / "other", seed=4172)
     assert main(["register", str(files), "--model", "tiny-locks", "--name", "zz-other", *mine]) == 0
     capsys.readouterr()
     assert main(["recommend", QUESTION, "--json", *mine]) == 0

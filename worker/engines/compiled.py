@@ -271,21 +271,25 @@ class _State:
         return True
 
 
-def _run_layers(layers: list[Any], caches: list[Any], hidden: torch.Tensor, more: dict[str, Any]) -> Any:
+def _run_layers(
+    layers: list[Any], caches: list[Any], keyword: str, hidden: torch.Tensor, more: dict[str, Any]
+) -> Any:
     for layer, cache in zip(layers, caches, strict=True):
-        hidden = type(layer).forward(layer, hidden, past_key_values=cache, **more)
+        hidden = type(layer).forward(layer, hidden, **{keyword: cache}, **more)
     return hidden
 
 
 def _region_forward(region: list[Any], start: int, prefill: Any, decode: Any) -> Any:
-    def call(hidden_states: torch.Tensor, *, past_key_values: StaticKeyValueCache, **more: Any) -> Any:
+    def call(hidden_states: torch.Tensor, **more: Any) -> Any:
         compiled = prefill
         if hidden_states.shape[1] == 1:
             compiled = decode
             for tensor in (hidden_states, *more["position_embeddings"]):
                 _mark_static(tensor, range(tensor.dim()))
-        caches = past_key_values.layers[start : start + len(region)]
-        return compiled(region, caches, hidden_states, more)
+        # transformers has called it `past_key_values`, and calls it `cache` since 5.24.
+        keyword = next(name for name, value in more.items() if isinstance(value, StaticKeyValueCache))
+        caches = more.pop(keyword).layers[start : start + len(region)]
+        return compiled(region, caches, keyword, hidden_states, more)
 
     return call
 
