@@ -91,8 +91,8 @@ def test_presets_can_be_shown_by_any_name(run):
 
 def test_register_then_fetch_gives_the_same_bytes(run, tmp_path):
     source = make_llama(tmp_path / "source")
-    first = json.loads(run("register", str(source), "--name", "tiny", "--json")[1])
-    again = json.loads(run("register", str(source), "--name", "tiny", "--json")[1])
+    first = json.loads(run("register", str(source), "--model", "tiny-verbs", "--name", "tiny", "--json")[1])
+    again = json.loads(run("register", str(source), "--model", "tiny-verbs", "--name", "tiny", "--json")[1])
     assert first["created"] is True
     assert again["created"] is False
     assert again["digest"] == first["digest"]
@@ -110,7 +110,7 @@ def test_register_then_fetch_gives_the_same_bytes(run, tmp_path):
 
 def test_a_dry_run_changes_nothing(run, tmp_path):
     source = make_llama(tmp_path / "source", seed=7)
-    done = json.loads(run("register", str(source), "--dry-run", "--json")[1])
+    done = json.loads(run("register", str(source), "--model", "tiny-dry", "--dry-run", "--json")[1])
     assert done["dry_run"] is True
     assert done["created"] is True
     assert run("show", done["digest"])[0] == 2
