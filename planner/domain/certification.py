@@ -43,6 +43,8 @@ FIRST_BET: Final = 8
 """Unbounded differences are only watched, to learn their variance, before this many were seen."""
 _RUIN: Final = 1e-6
 _STEPS: Final = 48
+_LEAST_BASE: Final = 1e-9
+"""A mean baseline score below it is taken for none: no test has that many items."""
 
 
 class _Gambler:
@@ -151,10 +153,14 @@ class Certifier:
     def bounds(self) -> tuple[float | None, float | None]:
         """Return the lower and upper bound of the relative loss, each at the confidence; None where there is none yet.
 
-        They agree with the decision: certified means upper <= limit, violated means lower > limit.
+        They agree with the decision: certified means upper <= limit, violated means lower >= limit. Where the baseline
+        scores practically nothing, no ratio to it can be told, and the decision is all that is known.
         """
-        if not self.items or sum(self._base) <= 0:
-            return None, None
+        if not self._has_base():
+            violated, certified = (
+                self._decision is known for known in (Decision.VIOLATED, Decision.CERTIFIED)
+            )
+            return self._limit if violated else None, self._limit if certified else None
         lower, upper = self._bound(1), self._bound(-1)
         if self._bounded:
             return lower, 1.0 if upper is None else min(upper, 1.0)
@@ -188,7 +194,7 @@ class Certifier:
         if self._decision is not Decision.UNDECIDED or self.items < 2:
             return None
         difference, base = np.array(self._difference), np.array(self._base)
-        if base.sum() <= 0:
+        if not self._has_base():
             return None
         gap = float(difference.sum() / base.sum()) - self._ratio
         side = 1 if gap > 0 else -1
@@ -200,6 +206,10 @@ class Certifier:
         best = int(growth.argmax())
         missing = self._target - math.log(SHARES[best]) - max(self._wealth[side], 0.0)
         return max(1, math.ceil(missing / float(growth[best])))
+
+    def _has_base(self) -> bool:
+        """Return whether the baseline's sum is large enough to divide by."""
+        return sum(self._base) > _LEAST_BASE * self.items
 
     def _gambler(self, side: int, ratio: float) -> _Gambler:
         return _Gambler(side, ratio, self._step[side], bounded=self._bounded)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from planner.domain.certification import Certifier
@@ -191,6 +191,8 @@ def test_more_items_are_about_as_many_as_it_takes():
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=60),
     st.floats(0.001, 0.5),
 )
+@example([(2.225073858507203e-309, 1.0)], 0.5)
+@example([(0.0, 1.0)] * 60, 0.05)
 @settings(max_examples=25, deadline=None)
 def test_any_scores_give_a_finite_record(scores, limit):
     certifier = Certifier(limit, bounded=True)
