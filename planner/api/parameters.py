@@ -12,6 +12,7 @@ from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
 from planner.domain.job import Job
 from planner.domain.job_worker import WorkerRow
+from planner.domain.lifecycle import VariantState
 from planner.domain.listing import Page, VariantRow
 from planner.domain.model import Model
 from planner.domain.profile import Profile
@@ -68,6 +69,7 @@ JobPage = Annotated[Page[Job], BodyKwarg(schema_component_key="JobPage")]
 WorkerPage = Annotated[Page[WorkerRow], BodyKwarg(schema_component_key="WorkerPage")]
 PlanPage = Annotated[Page[PlanRow], BodyKwarg(schema_component_key="PlanPage")]
 AliasPage = Annotated[Page[Alias], BodyKwarg(schema_component_key="AliasPage")]
+StatePage = Annotated[Page[VariantState], BodyKwarg(schema_component_key="StatePage")]
 DownloadPage = Annotated[Page[DownloadRow], BodyKwarg(schema_component_key="DownloadPage")]
 
 __all__ = [
@@ -86,6 +88,7 @@ __all__ = [
     "Query",
     "Search",
     "ServiceParameter",
+    "StatePage",
     "Text",
     "VariantName",
     "VariantPage",

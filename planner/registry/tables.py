@@ -20,10 +20,12 @@ from planner.domain.evaluation import Evaluation, ItemOutcome
 from planner.domain.figure import Figure
 from planner.domain.job import Job
 from planner.domain.job_worker import Worker
+from planner.domain.lifecycle import VariantState
 from planner.domain.model import Model
 from planner.domain.outcome import Plan
 from planner.domain.profile import Profile
 from planner.domain.variant import Variant
+from planner.domain.webhook import Event, Webhook
 from planner.registry.columns import Document, OrderedText, RowNumber, UTCDateTime
 
 
@@ -271,19 +273,53 @@ class Aliases(Base):
     number: Mapped[int]
     actor: Mapped[str]
     moved_at: Mapped[datetime]
+    protected: Mapped[bool] = mapped_column(default=False)
 
 
 class AliasMoves(Base):
-    """Every move of every alias."""
+    """Every move of every alias; they outlive it. `variant_id` is NULL for the move that deleted it."""
 
     __tablename__ = "alias_moves"
 
-    name: Mapped[str] = mapped_column(ForeignKey("aliases.name"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    variant_id: Mapped[str]
+    variant_id: Mapped[str | None]
     previous_variant_id: Mapped[str | None]
     actor: Mapped[str]
     moved_at: Mapped[datetime]
+
+
+class VariantStates(Revised):
+    """The present state of each variant that was ever put in one; `id` is the variant's."""
+
+    __tablename__ = "variant_states"
+
+    state: Mapped[str]
+    document: Mapped[VariantState] = mapped_column(Document[VariantState](VariantState))
+
+    __table_args__ = (Index(None, "state", "id"),)
+
+
+class StateChanges(Base):
+    """Every state of every variant, never changed."""
+
+    __tablename__ = "state_changes"
+
+    variant_id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    document: Mapped[VariantState] = mapped_column(Document[VariantState](VariantState))
+
+
+class Pins(Base):
+    """Variants that are kept whatever a retention policy says, each with who wants it and why."""
+
+    __tablename__ = "pins"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    variant_id: Mapped[str] = mapped_column(ForeignKey("variants.id"), index=True)
+    reason: Mapped[str]
+    actor: Mapped[str]
+    pinned_at: Mapped[datetime]
 
 
 class Downloads(Base):
@@ -309,3 +345,45 @@ class Downloads(Base):
         Index(None, "variant_id", "started_at", "id"),
         Index(None, "client", "repository", "last_at"),
     )
+
+
+class Events(Base):
+    """What happened, for those who are told: the outbox of webhooks."""
+
+    __tablename__ = "events"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    at: Mapped[datetime]
+    document: Mapped[Event] = mapped_column(Document[Event](Event))
+
+    __table_args__ = (Index(None, "at", "id"),)
+
+
+class Webhooks(Base):
+    """Who is told of events. The secret signs messages and is in no document."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    secret: Mapped[str]
+    active: Mapped[bool]
+    document: Mapped[Webhook] = mapped_column(Document[Webhook](Webhook))
+
+
+class WebhookDeliveries(Base):
+    """Events on their way to webhooks; `token` is that of the process which is trying now."""
+
+    __tablename__ = "webhook_deliveries"
+
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id"), primary_key=True)
+    event_id: Mapped[str] = mapped_column(ForeignKey("events.id"), primary_key=True, index=True)
+    state: Mapped[str]
+    attempts: Mapped[int]
+    next_at: Mapped[datetime | None]
+    token: Mapped[int | None]
+    status: Mapped[int | None]
+    problem: Mapped[str | None]
+    delivered_at: Mapped[datetime | None]
+
+    __table_args__ = (Index(None, "state", "next_at"),)

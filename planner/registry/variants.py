@@ -10,8 +10,9 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from planner.domain.listing import Page, VariantFilter, VariantRow, VariantSort
 from planner.domain.variant import Variant, manifest_digest
+from planner.domain.webhook import EventKind
 from planner.errors import Conflict, InvalidInput
-from planner.registry import kinds, models, named
+from planner.registry import events, kinds, models, named
 from planner.registry.checks import (
     DEFAULT_LIMIT,
     check_document,
@@ -23,7 +24,7 @@ from planner.registry.checks import (
 )
 from planner.registry.kinds import REGISTERED, Kind
 from planner.registry.pages import Keyset, fetch
-from planner.registry.tables import Aliases, Evaluations, Profiles, Variants
+from planner.registry.tables import Aliases, Evaluations, Pins, Profiles, Variants, VariantStates
 from planner.registry.transaction import Transaction, WriteTransaction
 from planner.registry.variant_lookup import begins_digest, get
 
@@ -73,7 +74,13 @@ KIND: Final = Kind(
     struct=Variant,
     table=Variants,
     row=row,
-    referrers=(Profiles.variant_id, Evaluations.variant_id, Aliases.variant_id),
+    referrers=(
+        Profiles.variant_id,
+        Evaluations.variant_id,
+        Aliases.variant_id,
+        VariantStates.id,
+        Pins.variant_id,
+    ),
 )
 
 
@@ -95,6 +102,14 @@ def register(tx: WriteTransaction, variant: Variant, *, source: str = REGISTERED
         return before.document, False
     named.require(tx, models.KIND, variant.model_id)
     kinds.add(tx, KIND, [variant], source=check_name("source", source))
+    happened = {
+        "variant": variant.id,
+        "model": variant.model_id,
+        "name": variant.name,
+        "scheme": variant.scheme.name,
+        "weight_bytes": variant.weight_bytes.value,
+    }
+    events.emit(tx, EventKind.VARIANT_REGISTERED, happened)
     return variant, True
 
 

@@ -30,6 +30,7 @@ from planner.domain.training import TrainingAnswer, TrainingRequest
 from planner.domain.variant import Provenance, Variant
 from planner.wire.explaining import Explaining
 from planner.wire.imports import ImportOptions, ImportReport, ResultFile
+from planner.wire.lifecycle import Lifecycle
 from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.replies import (
     BatchAnswer,
@@ -342,7 +343,9 @@ class Working(Protocol):
         ...
 
 
-class Service(Answers, Explaining, Deploying, Browsing, Recording, Importing, Bytes, Working, Protocol):
+class Service(
+    Answers, Explaining, Deploying, Browsing, Recording, Importing, Bytes, Working, Lifecycle, Protocol
+):
     """Everything the system can be asked to do."""
 
     def close(self) -> None:
