@@ -5,6 +5,7 @@ Everything has a default that works on one machine: data under the user's data f
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,6 +29,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_hosts: tuple[str, ...] = ()
     """Host names a server on loopback answers to besides its own, such as that of a proxy in front of it."""
 
+    webhook_loopback: bool = False
+    """Whether webhooks may lead to this machine itself."""
+    reference_roots: tuple[Path, ...] = ()
+    """Folders whose files may be registered by naming a path instead of uploading."""
+    reference_buckets: tuple[str, ...] = ()
+    """Buckets of an S3-compatible store, each with or without a prefix, that may be registered from."""
+
     @property
     def blob_dir(self) -> Path:
         """Folder of the content-addressed artifact store."""
@@ -44,7 +52,9 @@ def load_settings(
     """Return the settings that `environ` describes, command-line values first. Raises InvalidInput.
 
     Variables: PLANNER_DATA_DIR, PLANNER_DATABASE_URL (sqlite:// or postgresql://), PLANNER_HOST, PLANNER_PORT,
-    PLANNER_PRICES (a price file), PLANNER_LOG_LEVEL, PLANNER_ALLOWED_HOSTS (host names, comma-separated); XDG_DATA_HOME or HOME place the default data folder.
+    PLANNER_PRICES (a price file), PLANNER_LOG_LEVEL, PLANNER_ALLOWED_HOSTS (host names, comma-separated),
+    PLANNER_WEBHOOK_LOOPBACK (0 or 1), PLANNER_REFERENCE_ROOTS (folders, separated as in PATH), PLANNER_REFERENCE_BUCKETS
+    (bucket or bucket/prefix, comma-separated); XDG_DATA_HOME or HOME place the default data folder.
     """
     if data_dir is None:
         home = environ.get("XDG_DATA_HOME") or str(
@@ -64,6 +74,9 @@ def load_settings(
         raise InvalidInput(
             "PLANNER_LOG_LEVEL", f"`{level}` is unknown", allowed="debug, info, warning, error"
         )
+    loopback = environ.get("PLANNER_WEBHOOK_LOOPBACK", "0")
+    if loopback not in {"0", "1"}:
+        raise InvalidInput("PLANNER_WEBHOOK_LOOPBACK", f"`{loopback}` is neither", allowed="0 or 1")
     return Settings(
         data_dir=data_dir,
         database_url=environ.get("PLANNER_DATABASE_URL") or f"sqlite:///{data_dir / 'planner.db'}",
@@ -73,5 +86,16 @@ def load_settings(
         prices=prices.expanduser().absolute() if prices else None,
         allowed_hosts=tuple(
             name for part in environ.get("PLANNER_ALLOWED_HOSTS", "").split(",") if (name := part.strip())
+        ),
+        webhook_loopback=loopback == "1",
+        reference_roots=tuple(
+            Path(part).expanduser().absolute()
+            for part in environ.get("PLANNER_REFERENCE_ROOTS", "").split(os.pathsep)
+            if part.strip()
+        ),
+        reference_buckets=tuple(
+            name
+            for part in environ.get("PLANNER_REFERENCE_BUCKETS", "").split(",")
+            if (name := part.strip().removeprefix("s3://").strip("/"))
         ),
     )

@@ -7,7 +7,7 @@ import gc
 from collections.abc import AsyncGenerator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
@@ -35,6 +35,7 @@ from planner.api import (
     recommend,
     training,
     variants,
+    webhooks,
     workers,
 )
 from planner.api.decoding import StrictRequest
@@ -46,6 +47,10 @@ from planner.api.queries import check_query
 from planner.api.safety import add_headers, check_media_type, check_origin, host_guard
 from planner.settings import Settings
 from planner.wire.service import Service
+
+if TYPE_CHECKING:
+    from planner.workspace import Workspace
+    from planner.workspace.webhook_delivery import Courier
 
 THREADS: Final = 16
 """Handlers that run at once; most of them wait for the database."""
@@ -77,6 +82,7 @@ def create_app(
         asyncio.get_running_loop().set_default_executor(executor)
         app.state.upload_threads = ThreadPoolExecutor(UPLOAD_THREADS, thread_name_prefix="upload")
         app.state.service = service if service is not None else await asyncio.to_thread(_open, settings)
+        courier = _courier(app.state.service) if service is None else None
         if freeze:
             gc.collect()
             gc.freeze()
@@ -84,6 +90,8 @@ def create_app(
             yield
         finally:
             app.state.upload_threads.shutdown(wait=False, cancel_futures=True)
+            if courier is not None:
+                await asyncio.to_thread(courier.stop)
             if service is None:
                 await asyncio.to_thread(app.state.service.close)
 
@@ -117,6 +125,7 @@ def create_app(
             workers.router,
             aliases.router,
             downloads.router,
+            webhooks.router,
             lifecycle.router,
             health.router,
         ],
@@ -147,9 +156,17 @@ def create_app(
     return app
 
 
-def _open(settings: Settings) -> Service:
+def _open(settings: Settings) -> Workspace:
     from planner.workspace import Workspace  # noqa: PLC0415 - the description of the API needs no database
 
     workspace = Workspace(settings)
     workspace.snapshots.current()
     return workspace
+
+
+def _courier(workspace: Workspace) -> Courier:
+    from planner.workspace.webhook_delivery import Courier  # noqa: PLC0415 - as above
+
+    courier = Courier(workspace)
+    courier.start()
+    return courier

@@ -31,6 +31,7 @@ _TAGS = {
     "Jobs": "Work for workers.",
     "Workers": "The workers that ask for jobs: what they state, and telling one to take no more.",
     "Aliases": "Names that move between variants.",
+    "Webhooks": "Addresses that are told of what happens.",
     "Server": "The server itself.",
 }
 

@@ -35,6 +35,7 @@ _HELP: Final = {
     "import": "Register results of other tools, judged by lints",
     "submit": "Register results that a worker made offline",
     "fetch": "Download a variant, every hash checked",
+    "webhook": "Tell addresses of what happens; list, test and replay deliveries",
     "downloads": "List what Hugging Face clients were served: to whom, when and why",
     "demo": "Build, measure and choose variants of the reference model",
 }

@@ -17,6 +17,7 @@ from planner.client.calls import Call
 from planner.client.explaining import Explaining
 from planner.client.lifecycle import Lifecycle
 from planner.client.registering import register_folder
+from planner.client.webhooks import Webhooks
 from planner.deploy.checking import LockCheck
 from planner.deploy.deployment import Deployment
 from planner.deploy.lock import Lock
@@ -54,7 +55,7 @@ from planner.wire.rows import AliasHistory, DownloadRow, PlanRow
 T = TypeVar("T")
 
 
-class Client(Explaining, Lifecycle):
+class Client(Explaining, Lifecycle, Webhooks):
     """A server's use cases. Thread-safe. Calls that can be repeated harmlessly are retried when the server is away.
 
     Errors are those of `planner.errors` that the server raised; one that cannot be reached is Unavailable.

@@ -11,8 +11,9 @@ from sqlalchemy import Row, insert, select, update
 
 from planner.domain.alias import Alias, AliasMove
 from planner.domain.listing import Page
+from planner.domain.webhook import EventKind
 from planner.errors import Conflict, InvalidInput, NotFound
-from planner.registry import variant_lookup
+from planner.registry import events, variant_lookup
 from planner.registry.checks import DEFAULT_LIMIT, check_id, check_name, check_time
 from planner.registry.nearest import CANDIDATES, nearest, shortened
 from planner.registry.pages import Keyset, fetch
@@ -167,3 +168,11 @@ def _row(alias: Alias) -> dict[str, Any]:
 
 def _keep(tx: WriteTransaction, alias: Alias, *, previous: str | None) -> None:
     tx.connection.execute(insert(AliasMoves).values({**_row(alias), "previous_variant_id": previous}))
+    happened = {
+        "alias": alias.name,
+        "variant": alias.variant_id,
+        "previous_variant": previous,
+        "number": alias.number,
+        "actor": alias.actor,
+    }
+    events.emit(tx, EventKind.ALIAS_MOVED, happened)

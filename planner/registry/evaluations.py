@@ -12,8 +12,9 @@ from sqlalchemy import bindparam, select, update
 from planner.domain.evaluation import Document, Evaluation
 from planner.domain.listing import Page
 from planner.domain.loss import LossKind, assess
+from planner.domain.webhook import EventKind
 from planner.errors import Conflict, NotFound
-from planner.registry import kinds, variant_lookup
+from planner.registry import events, kinds, variant_lookup
 from planner.registry.checks import DEFAULT_LIMIT, check_document, check_id, check_name, check_time
 from planner.registry.kinds import REGISTERED, Kind, chunks
 from planner.registry.nearest import shortened
@@ -61,6 +62,14 @@ def add(tx: WriteTransaction, evaluation: Evaluation, *, source: str = REGISTERE
     variant_lookup.require(tx, evaluation.variant_id)
     kinds.add(tx, KIND, [evaluation], source=check_name("source", source))
     refresh_loss(tx, [evaluation.variant_id])
+    happened = {
+        "kind": "evaluation",
+        "evidence": evaluation.id,
+        "variant": evaluation.variant_id,
+        "task": evaluation.task,
+        "basis": evaluation.basis.value,
+    }
+    events.emit(tx, EventKind.EVIDENCE_ADDED, happened)
     return True
 
 

@@ -9,8 +9,9 @@ from sqlalchemy import func, select, update
 
 from planner.domain.listing import Page
 from planner.domain.profile import Profile
+from planner.domain.webhook import EventKind
 from planner.errors import Conflict, InvalidInput, NotFound
-from planner.registry import devices, kinds, named, variant_lookup
+from planner.registry import devices, events, kinds, named, variant_lookup
 from planner.registry.checks import DEFAULT_LIMIT, check_document, check_id, check_name, check_time
 from planner.registry.kinds import REGISTERED, Kind, chunks
 from planner.registry.nearest import shortened
@@ -60,6 +61,14 @@ def add(tx: WriteTransaction, profile: Profile, *, source: str = REGISTERED) -> 
     named.require(tx, devices.KIND, profile.device_id)
     kinds.add(tx, KIND, [profile], source=check_name("source", source))
     count(tx, [profile.variant_id])
+    happened = {
+        "kind": "profile",
+        "evidence": profile.id,
+        "variant": profile.variant_id,
+        "device": profile.device_id,
+        "basis": profile.basis.value,
+    }
+    events.emit(tx, EventKind.EVIDENCE_ADDED, happened)
     return True
 
 

@@ -44,6 +44,7 @@ from planner.wire.replies import (
 )
 from planner.wire.requests import DeployRequest, JobRequest, Manifest
 from planner.wire.rows import AliasHistory, DownloadRow, PlanRow
+from planner.wire.webhooks import Webhooks
 
 
 class Answers(Protocol):
@@ -344,7 +345,17 @@ class Working(Protocol):
 
 
 class Service(
-    Answers, Explaining, Deploying, Browsing, Recording, Importing, Bytes, Working, Lifecycle, Protocol
+    Answers,
+    Explaining,
+    Deploying,
+    Browsing,
+    Recording,
+    Importing,
+    Bytes,
+    Working,
+    Lifecycle,
+    Webhooks,
+    Protocol,
 ):
     """Everything the system can be asked to do."""
 

@@ -8,10 +8,11 @@ from planner.workspace.explaining import Explaining
 from planner.workspace.importing import Importing
 from planner.workspace.lifecycle import Lifecycle
 from planner.workspace.serving import Serving
+from planner.workspace.webhooks import Webhooks
 from planner.workspace.working import Working
 
 
-class Workspace(Deploying, Explaining, Browsing, Importing, Serving, Working, Lifecycle):
+class Workspace(Deploying, Explaining, Browsing, Importing, Serving, Working, Lifecycle, Webhooks):
     """Implements `planner.wire.service.Service` and `planner.wire.serving.Serving` over a registry and a store on this machine.
 
     `Workspace(settings)` opens them: migrations are applied and the built-in catalogue is brought up to date. Thread-safe.
