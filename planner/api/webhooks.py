@@ -94,12 +94,14 @@ def test_webhook(service: ServiceParameter, webhook_id: Name) -> Delivery:
 def list_deliveries(
     service: ServiceParameter,
     webhook_id: Name,
-    state: Annotated[DeliveryState | None, QueryParameter(description="Only those in this state.")] = None,
+    in_state: Annotated[
+        DeliveryState | None, QueryParameter(name="state", description="Only those in this state.")
+    ] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> DeliveryPage:
     """Return a page of deliveries."""
-    return service.webhook_deliveries(webhook_id, state=state, limit=limit, cursor=cursor)
+    return service.webhook_deliveries(webhook_id, state=in_state, limit=limit, cursor=cursor)
 
 
 @post(

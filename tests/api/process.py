@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 _RUN = """
-import sys
+import json, sys
 from pathlib import Path
 from planner.api.serve import serve
 from planner.settings import load_settings
-serve(load_settings({}, data_dir=Path(sys.argv[1]), port=0), ready=lambda url: print(url, flush=True), grace_seconds=3)
+serve(load_settings(json.loads(sys.argv[2]), data_dir=Path(sys.argv[1]), port=0), ready=lambda url: print(url, flush=True), grace_seconds=3)
 """
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,10 +38,10 @@ class Server:
 
 
 @contextmanager
-def running_server(data_dir: Path) -> Iterator[Server]:
-    """Start a server on `data_dir`; it is stopped at the end unless the test did so."""
+def running_server(data_dir: Path, environ: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Start a server on `data_dir` with the settings in `environ`; it is stopped at the end unless the test did so."""
     with subprocess.Popen(
-        [sys.executable, "-c", _RUN, str(data_dir)],
+        [sys.executable, "-c", _RUN, str(data_dir), json.dumps(dict(environ or {}))],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
