@@ -221,6 +221,7 @@ def _point(point: Point, samples: int) -> ProfilePoint:
         memory=MemoryUse(
             peak_allocated_bytes=point.allocated,
             peak_reserved_bytes=point.reserved,
+            held_bytes=point.held,
             peak_device_bytes=point.device,
             peak_rss_bytes=point.rss,
         ),

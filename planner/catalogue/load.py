@@ -20,6 +20,7 @@ from planner.catalogue import build
 from planner.catalogue.check import check_ids, check_names, check_references
 from planner.catalogue.measured import FOLDER, merge, read_measured
 from planner.catalogue.records import Build, Presets, Run, Score, Source
+from planner.catalogue.withdrawn import Withdrawal, withdraw
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
 from planner.domain.model import Model
@@ -35,6 +36,7 @@ FILES: Final = (
     "variants.jsonl",
     "evaluations.jsonl",
     "profiles.jsonl",
+    "withdrawn.jsonl",
     "presets.toml",
 )
 
@@ -93,6 +95,7 @@ def assemble(files: dict[str, bytes]) -> Catalogue:
         for name, content in files.items()
         if name.startswith(f"{FOLDER}/")
     )
+    measured = withdraw(measured, _lines(files, "withdrawn.jsonl", Withdrawal))
     citations = build.Citations(_lines(files, "sources.jsonl", Source))
     runs = _lines(files, "profiles.jsonl", Run)
     models = (*citations.cite(_lines(files, "models.jsonl", Model)), *measured.models)

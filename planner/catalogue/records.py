@@ -76,7 +76,8 @@ class Point(
 ):
     """One workload point: tokens in and out, concurrency `at`; times in seconds, `rate` in tokens/s, memory in bytes.
 
-    Memory is named for who counted it: the allocator (allocated, reserved), the driver (device) or the kernel (rss).
+    Memory is named for who counted it: the allocator (allocated and reserved at the peak, held after the run), the driver
+    (device) or the kernel (rss).
     """
 
     tokens_in: int
@@ -88,6 +89,7 @@ class Point(
     rate: float | None = None
     allocated: int | None = None
     reserved: int | None = None
+    held: int | None = None
     device: int | None = None
     rss: int | None = None
 

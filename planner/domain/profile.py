@@ -61,6 +61,8 @@ class MemoryUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     peak_allocated_bytes: int | None = None
     """Most bytes the framework's allocator handed out on the device."""
     peak_reserved_bytes: int | None = None
+    held_bytes: int | None = None
+    """What the allocator had handed out when the run was over: weights and KV cache, no activations."""
     peak_device_bytes: int | None = None
     """Most device memory in use by the process above idle, as the driver reports it."""
     peak_rss_bytes: int | None = None

@@ -90,7 +90,9 @@ class Points:
     end_to_end: Floats
     per_token: Floats
     peak_bytes: Floats
-    """Peak on one device, NaN when not recorded or when the runtime fills the device anyway."""
+    """What was needed on one device at the peak, NaN when not recorded or when the runtime fills the device anyway."""
+    spare_bytes: Floats
+    """What the allocator kept beyond that, free; 0 where it is not told apart from what was needed."""
 
     def __len__(self) -> int:
         return len(self.row)
@@ -132,12 +134,21 @@ class DeviceEvidence:
     """What all points together say of the device, by metric, for variants that have none."""
 
 
-def _peak(point: ProfilePoint, profile: Profile, device: Device) -> float:
+def _peak(point: ProfilePoint, profile: Profile, device: Device) -> tuple[float, float]:
+    """Return the bytes that were needed at the peak, and those that the allocator kept beyond them.
+
+    Blocks that PyTorch's caching allocator holds free are not needed: before it fails it gives them back and tries again
+    (PyTorch, CUDA semantics, memory management). A preallocation is not a need at all.
+    """
     if canonical(profile.runtime.name) in PREALLOCATING:
-        return np.nan
+        return np.nan, 0.0
     memory = point.memory
-    peak = memory.peak_device_bytes if device.kind is DeviceKind.GPU else memory.peak_rss_bytes
-    return np.nan if peak is None else float(peak)
+    if device.kind is not DeviceKind.GPU:
+        return (np.nan if memory.peak_rss_bytes is None else float(memory.peak_rss_bytes)), 0.0
+    if memory.peak_device_bytes is None:
+        return np.nan, 0.0
+    spare = float(memory.fragmentation_bytes or 0)
+    return memory.peak_device_bytes - spare, spare
 
 
 def gather_evidence(
@@ -180,18 +191,19 @@ def gather_evidence(
             flat.append([
                 row, index, runtime_family(profile.runtime.name, profile.runtime.mode), position, groups[str(profile.runtime)], engines[canonical(profile.runtime.name)],
                 profile.devices, profile.basis.rank, load.input_tokens, load.output_tokens, load.concurrency, when,
-                _peak(point, profile, device),
+                *_peak(point, profile, device),
             ])  # fmt: skip
             times.append([
                 _times(point.ttft_seconds), _times(point.tpot_seconds), _times(point.itl_seconds),
                 _times(point.end_to_end_seconds),
                 _times_per_token(point.output_tokens_per_second),
             ])  # fmt: skip
-    table = np.array(flat, dtype=np.float64).reshape(len(flat), 13).T
+    table = np.array(flat, dtype=np.float64).reshape(len(flat), 14).T
     cube = np.array(times, dtype=np.float64).reshape(len(times), 5, COLUMNS).transpose(1, 0, 2)
     names = (
         "row", "profile", "family", "position", "runtime", "engine", "devices", "rank",
         "input_tokens", "output_tokens", "concurrency", "measured_at", "peak_bytes",
+        "spare_bytes",
     )  # fmt: skip
     arrays: dict[str, Any] = {
         name: column.astype(np.int64) if position < 8 else column.copy()

@@ -115,6 +115,18 @@ def kv_bytes(
     return kv_elements(columns, rounded) * concurrency * columns.kv_bits / 8 / shards
 
 
+def _again(columns: Columns, *, accelerated: bool) -> tuple[Floats, Floats, Floats]:
+    """Return by how much the runtime multiplies the weights, and both ends: a CPU process may hold them once more."""
+    if accelerated:
+        one = np.ones(len(columns))
+        return one, one, one
+    priors = [prior.weights_again_cpu for prior in RUNTIMES]
+    return tuple(
+        1 + _gather(columns, [0.0 if p is None else float(getattr(p, end)) for p in priors])
+        for end in ("value", "lo", "hi")
+    )  # type: ignore[return-value]  # three ends
+
+
 def _field(name: str) -> list[float]:
     return [float(getattr(prior, name) or 0) for prior in RUNTIMES]
 
@@ -200,10 +212,11 @@ def memory_terms(
     whole = kv_bytes(columns, split.tensor, tokens=workload.context_tokens, concurrency=workload.concurrency)
     held, cache = _fullest_stage(columns, split, whole)
     share = held / columns.weight_bytes
+    again = _again(columns, accelerated=accelerated)
     weights = Term(
-        held,
-        columns.weight_lo * share * np.where(several, SHARD_SPREAD.lo, 1.0),
-        columns.weight_hi * share * np.where(several, SHARD_SPREAD.hi, 1.0),
+        held * again[0],
+        columns.weight_lo * share * again[1] * np.where(several, SHARD_SPREAD.lo, 1.0),
+        columns.weight_hi * share * again[2] * np.where(several, SHARD_SPREAD.hi, 1.0),
     )
     parts = _beside_weights(columns, workload, cache, several=several, accelerated=accelerated)
     return MemoryTerms(
@@ -233,6 +246,9 @@ def _terms_of_groups(
     parts = _beside_weights(alike, workload, cache, several=one > 1, accelerated=accelerated)
     rest = parts[0] + parts[1] + parts[2]
     weights = Term(columns.weight_bytes, columns.weight_lo, columns.weight_hi)
+    if not accelerated:
+        again = _again(columns, accelerated=False)
+        weights = Term(weights.value * again[0], weights.lo * again[1], weights.hi * again[2])
     return MemoryTerms(
         weights=weights,
         kv_cache=parts[0],

@@ -1,7 +1,7 @@
 """Peaks: recorded peak memory put in the place of the modelled one, at its own workload point or shifted from the nearest.
 
-A shift adds the modelled difference of KV cache and activations between two points of one variant, device and runtime:
-interpolated between recorded points, modelled outside them. A modelled total is replaced only by a stronger basis, or by
+A shift adds the modelled difference of KV cache and activations to what was recorded: between two recorded points of one
+variant, device and runtime what the model misses is interpolated, outside them it stays that of the nearest. A modelled total is replaced only by a stronger basis, or by
 a shifted recording, which is modelled from more. Some sources print memory that cannot be a peak of the device, being
 less than weights, KV cache and the least a GPU context takes: such figures of others are left out.
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 from planner.domain.figure import Basis, Figure, Interval
 from planner.domain.profile import Profile
-from planner.domain.units import Unit
+from planner.domain.units import Unit, format_bytes
 from planner.domain.workload import Workload
 from planner.estimate.columns import Booleans, Columns, Floats, Integers
 from planner.estimate.conformal import Distance, halves, monotone
@@ -24,9 +24,9 @@ from planner.estimate.evidence import Points
 from planner.estimate.learned import WIDTHS
 from planner.estimate.memory import activation_bytes, kv_bytes
 from planner.estimate.plausible import plausible_peaks
-from planner.estimate.priors import CONFIDENCE, PEAK_SHIFT_SPREAD, PEAK_SPREAD, RUNTIMES
+from planner.estimate.priors import CONFIDENCE, KV_SPREAD, PEAK_SHIFT_SPREAD, PEAK_SPREAD, RUNTIMES
 
-_FRAGMENTATION: Final = np.array([prior.fragmentation.value for prior in RUNTIMES])
+_FRAGMENTATION: Final = np.array([prior.fragmentation.hi for prior in RUNTIMES])
 PEAK_WIDTHS: Final = monotone(WIDTHS.get("peak", {}), dict.fromkeys(Distance, 0.0))
 """Half widths in log space of shifted peaks at CONFIDENCE, calibrated as far as recordings reach."""
 
@@ -45,9 +45,46 @@ class Peaks:
     """True where the recording was made at the very workload asked for."""
     stale: Booleans
     inside: Booleans
-    """True where the cache asked for lies between recorded ones."""
+    """True where KV cache and activations asked for lie between recorded ones."""
     reach: Floats
     """Octaves to the point a shifted recording was made at."""
+    spare: Floats
+    """Bytes that the allocator kept free beyond the recorded need."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Modelled:
+    """KV cache and activations of points in bytes: what a peak moves by from one workload to another."""
+
+    cache: Floats
+    live: Floats
+
+    @property
+    def total(self) -> Floats:
+        return self.cache + self.live
+
+
+def _modelled(
+    columns: Columns, degree: Integers, *, context: Floats | float, prompt: Floats | float, concurrency: Floats | float
+) -> _Modelled:
+    cache = kv_bytes(columns, degree, tokens=context, concurrency=concurrency)
+    return _Modelled(cache, activation_bytes(columns, input_tokens=prompt, concurrency=concurrency))
+
+
+def _neighbours(
+    row: Integers, at: Floats, asked: Floats, own: Booleans, *, rows: int
+) -> tuple[Integers, Integers]:
+    """Return by row the point next below and next above what is asked; -1 where there is none."""
+    order = np.lexsort((at, row))
+    order = order[own[order]]
+    place = np.arange(len(order))
+    under = at[order] <= asked[row[order]]
+    below, above = np.full(rows, -1, dtype=np.int64), np.full(rows, len(order), dtype=np.int64)
+    np.maximum.at(below, row[order][under], place[under])
+    over = at[order] >= asked[row[order]]
+    np.minimum.at(above, row[order][over], place[over])
+    order = np.concatenate((order, [-1]))
+    return order[below], order[above]
 
 
 def first_of_each(rows: Integers) -> Integers:
@@ -78,14 +115,13 @@ def recorded_peaks(
         stale=np.zeros(n, dtype=np.bool_),
         inside=np.zeros(n, dtype=np.bool_),
         reach=np.zeros(n),
+        spare=np.zeros(n),
     )
     known = points.take(~np.isnan(points.peak_bytes))
     if accelerated:
         known = known.take(plausible_peaks(columns, known))
     if not len(known):
         return peaks
-    held = (known.input_tokens + known.output_tokens) * known.concurrency
-    asked = workload.context_tokens * workload.concurrency
     exact = known.is_at(workload)
     stale = known.is_stale(now)
     apart = (
@@ -97,31 +133,54 @@ def recorded_peaks(
     order = np.lexsort((known.profile, -known.peak_bytes, distance, stale, known.rank, ~exact, known.row))
     best = order[first_of_each(known.row[order])]
     row = known.row[best]
-    own, own_degree = columns.take(row), degree[row]
-    there = kv_bytes(
-        own,
-        own_degree,
-        tokens=known.input_tokens[best] + known.output_tokens[best],
-        concurrency=known.concurrency[best],
-    ) + activation_bytes(own, input_tokens=known.input_tokens[best], concurrency=known.concurrency[best])
-    here = kv_bytes(own, own_degree, tokens=workload.context_tokens, concurrency=workload.concurrency)
-    here = here + activation_bytes(own, input_tokens=workload.input_tokens, concurrency=workload.concurrency)
-    lost = _FRAGMENTATION[own.runtime]
-    shift = np.where(exact[best], 0.0, (here - there) * (1 + lost))
-    slack = np.abs(shift) * (PEAK_SHIFT_SPREAD.hi - 1)
+    leader = np.full(n, -1, dtype=np.int64)
+    leader[row] = best
+    there = _modelled(
+        columns.take(known.row),
+        degree[known.row],
+        context=known.input_tokens + known.output_tokens,
+        prompt=known.input_tokens,
+        concurrency=known.concurrency,
+    )
+    here = _modelled(
+        columns.take(row),
+        degree[row],
+        context=workload.context_tokens,
+        prompt=workload.input_tokens,
+        concurrency=workload.concurrency,
+    )
+    asked = np.zeros(n)
+    asked[row] = here.total
+    # Points of another runtime, or of weaker evidence, say nothing of how this one's peak moves.
+    own = (known.runtime == known.runtime[leader[known.row]]) & (known.rank == known.rank[leader[known.row]])
+    below, above = _neighbours(known.row, there.total, asked, own, rows=n)
+    inside = (below[row] >= 0) & (above[row] >= 0)
+    first, second = np.where(inside, below[row], best), np.where(inside, above[row], best)
+    # What no formula explains, as far as recordings show it: it moves from one to the other in step with the model.
+    rest = known.peak_bytes - there.total
+    gap = there.total[second] - there.total[first]
+    part = np.divide(here.total - there.total[first], gap, out=np.zeros(len(row)), where=gap > 0)
+    value = here.total + rest[first] + part * (rest[second] - rest[first])
     recorded = known.peak_bytes[best]
-    least, most = np.full(n, np.inf), np.full(n, -np.inf)
-    np.minimum.at(least, known.row, held)
-    np.maximum.at(most, known.row, held)
-    inside = (least[row] <= asked) & (asked <= most[row])
     # Weights alone bound a peak from below, however far a shift goes.
-    value = np.maximum(recorded + shift, np.minimum(recorded, own.weight_bytes / own_degree))
+    value = np.maximum(value, np.minimum(recorded, columns.weight_bytes[row] / degree[row]))
+    value = np.where(exact[best], recorded, value)
+    moved = np.minimum(np.abs(here.live - there.live[first]), np.abs(here.live - there.live[second]))
+    cached = np.abs(here.cache - there.cache[best])
+    slack = np.where(
+        inside,
+        moved * PEAK_SHIFT_SPREAD.lo + np.abs(rest[second] - rest[first]) / 2,
+        moved * (PEAK_SHIFT_SPREAD.hi - 1) + cached * (KV_SPREAD.hi - 1),
+    )
+    slack = np.where(exact[best], 0.0, slack)
     away = np.where(inside, Distance.INSIDE, Distance.OUTSIDE).astype(np.int64)
-    half = halves(PEAK_WIDTHS, away, distance[best])
-    half = np.where(exact[best], 0.0, half)
+    half = np.where(exact[best], 0.0, halves(PEAK_WIDTHS, away, distance[best]))
+    spare = np.minimum(known.spare_bytes[best], here.total * _FRAGMENTATION[columns.runtime[row]])
+    around = recorded * (PEAK_SPREAD.hi - 1) + slack
     peaks.value[row] = value
-    peaks.lo[row] = np.minimum(recorded * PEAK_SPREAD.lo + (value - recorded) - slack, value * np.exp(-half))
-    peaks.hi[row] = np.maximum(recorded * PEAK_SPREAD.hi + (value - recorded) + slack, value * np.exp(half))
+    peaks.lo[row] = np.maximum(np.minimum(value - around, value * np.exp(-half)), 0.0)
+    peaks.hi[row] = np.maximum(value + around + spare, value * np.exp(half))
+    peaks.spare[row] = known.spare_bytes[best]
     peaks.reach[row] = distance[best]
     peaks.inside[row] = inside
     peaks.rank[row] = np.where(
@@ -145,6 +204,9 @@ def peak_figure(peaks: Peaks, row: int, profiles: tuple[Profile, ...]) -> Figure
         if peaks.exact[row]
         else "recorded at another workload and shifted by the modelled difference in KV cache and activations",
         PEAK_SPREAD.source if peaks.exact[row] else None,
+        f"without {format_bytes(peaks.spare[row])} that the allocator kept free and gives back when memory runs short"
+        if peaks.spare[row]
+        else None,
         "stale: measured more than a year before" if peaks.stale[row] else None,
         "with synthetic weights" if profiles[int(peaks.profile[row])].synthetic_weights else None,
     ]

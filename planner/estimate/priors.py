@@ -83,9 +83,9 @@ PEAK_SPREAD: Final = _ratio(
     1.0, 0.98, 1.02, "run-to-run repeatability assumed of a peak that was recorded without an interval"
 )
 PEAK_SHIFT_SPREAD: Final = _ratio(
-    1.0, 0.0, 2.0,
-    "modelled difference between a measured workload point and the one asked for; peaks measured on an H200 moved by up to "
-    "twice as much, and fragmentation by as much the other way",
+    1.0, 0.5, 1.6,
+    "modelled difference in activations between a measured workload point and the one asked for: that of an INT8 13B on an "
+    "H200 moved by 0.8 to 1.0 times it",
 )  # fmt: skip
 LATENT_BYTES_NOTE: Final = "the latent cache of MLA is replicated on every rank, not split"
 
@@ -125,6 +125,8 @@ class RuntimePrior(msgspec.Struct, frozen=True, kw_only=True):
     layer_overhead_gpu: Prior
     """Seconds per layer and step that no roofline explains: launches, scheduling."""
     layer_overhead_cpu: Prior
+    weights_again_cpu: Prior | None = None
+    """Share of the weights that a CPU process holds once more, unpacked or packed anew; None is none."""
     splits_layers: bool = False
     """Several devices hold different layers and work in turn, rather than a share of every layer at once."""
 
@@ -157,7 +159,7 @@ GENERAL: Final = RuntimePrior(
 
 TRANSFORMERS: Final = RuntimePrior(
     name="transformers",
-    kv_block_tokens=16,
+    kv_block_tokens=1,
     activation_fixed=0,
     activation_per_vocab=8,
     logits_per_chunk=False,
@@ -167,19 +169,20 @@ TRANSFORMERS: Final = RuntimePrior(
     chunk_tokens=2**40,
     element_bytes=None,
     activation_spread=_ratio(
-        1.0, 0.5, 7.0,
+        1.0, 0.6, 2.5,
         "live tensors of one layer of the eager implementation: gate, up and product; norm in FP32; measured on an H200, "
-        "compiled, 0.9 to 7 times that, most where a batch was prefilled at once",
+        "compiled, 0.8 to 1.0 times that; more where logits of the whole prompt are kept",
     ),
     overhead_gpu=_bytes(
-        0.8 * GIB, 0.45 * GIB, 2.6 * GIB,
-        f"{_CONTEXT}; 0.74 to 0.76 GiB beyond the allocator's measured on an H200; 2.2 to 2.7 GiB beyond weights and cache "
-        "in Qwen's table for an A100",
+        0.88 * GIB, 0.5 * GIB, 2.6 * GIB,
+        f"{_CONTEXT}; measured on an H200 0.74 to 0.76 GiB beyond the allocator's, 0.03 in graphs, 0.1 in workspaces; 2.2 to "
+        "2.7 GiB beyond weights and cache in Qwen's table for an A100",
     ),
     overhead_cpu=_bytes(0.3 * GIB, 0.1 * GIB, 0.6 * GIB, "interpreter, libraries and thread pools of PyTorch"),
     overhead_multi_device=_NCCL,
     fragmentation=_ratio(
-        0.12, 0.02, 0.35, "reserved beyond what is in use, measured on an H200: 2 to 35 % of cache and activations"
+        0.0, 0.0, 0.35,
+        "kept by the allocator, 2 to 35 % of cache and activations on an H200, and given back when memory runs short",
     ),
     decode_efficiency=_ratio(0.5, 0.25, 0.8, "0.55 of bandwidth (llmfit), less without fused kernels"),
     prefill_efficiency=_ratio(0.35, 0.15, 0.65, "BLIS: 0.45 H100, 0.38 A100, 0.32 L40S, with fused kernels"),
@@ -256,13 +259,30 @@ COMPILED: Final = msgspec.structs.replace(
 )
 """Runtimes that compile the model or fuse its layers ahead of time."""
 
-RUNTIMES: Final = (GENERAL, TRANSFORMERS, VLLM, LLAMA_CPP, COMPILED)
+AUTOAWQ: Final = msgspec.structs.replace(
+    COMPILED,
+    name="autoawq",
+    weights_again_cpu=_ratio(
+        1.5, 1.2, 1.9, "AutoAWQ's README for IPEX on a Xeon: 2.4 to 2.7 times the weights of three models, cache left out"
+    ),
+)
+"""Fused layers, but prompts go through kernels that unpack the weights: unlike the others in TTFT and, on CPUs, in memory."""
+
+EXECUTORCH: Final = msgspec.structs.replace(
+    COMPILED,
+    name="executorch",
+    overhead_cpu=_bytes(
+        1.1 * GIB, 0.6 * GIB, 1.9 * GIB,
+        "resident sets in Llama 3.2's model card: 0.8 to 1.5 GiB beyond weights and cache, six variants on a OnePlus 12",
+    ),
+)  # fmt: skip
+
+RUNTIMES: Final = (GENERAL, TRANSFORMERS, VLLM, LLAMA_CPP, COMPILED, AUTOAWQ, EXECUTORCH)
 _BY_NAME: Final = {
     "transformers": 1, "autogptq": 1,
     "vllm": 2, "sglang": 2, "lmdeploy": 2,
     "llama.cpp": 3, "ollama": 3, "ik_llama.cpp": 3,
-    "autoawq": 4, "torchao": 4, "tinychat": 4, "gpt-fast": 4, "tensorrt-llm": 4, "tensorrt-edge-llm": 4, "mlc-llm": 4,
-    "executorch": 4,
+    "autoawq": 5, "executorch": 6, "torchao": 4, "tinychat": 4, "gpt-fast": 4, "tensorrt-llm": 4, "tensorrt-edge-llm": 4, "mlc-llm": 4,
 }  # fmt: skip
 _BY_MODE: Final = {"eager": 1, "compiled": 4, "continuous": 2, "serving": 2}
 PREALLOCATING: Final = frozenset({"vllm", "sglang", "tensorrt-llm", "lmdeploy", "tgi"})
