@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from planner.domain.evaluation import Document, Evaluation
+from planner.domain.evaluation import Evaluation
 from planner.domain.figure import Figure, weakest
 from planner.domain.loss import LossKind, perplexity_loss, scores_loss
+from planner.domain.same_items import asked_the_same, documents_between, outcomes_between
 from planner.errors import InvalidInput
 
 
@@ -29,9 +30,7 @@ def paired_differences(reference: Sequence[Evaluation], others: Sequence[Evaluat
     found: dict[str, Paired] = {}
     for first in _usable(reference):
         for other in _usable(others):
-            alike = (first.task, first.metric, first.dataset_digest) == (
-                other.task, other.metric, other.dataset_digest,
-            )  # fmt: skip
+            alike = asked_the_same(first, other)
             figure = _difference(first, other) if alike and first.task not in found else None
             if figure is not None:
                 found[first.task] = Paired(first.relative_loss, other.relative_loss, figure)
@@ -51,20 +50,9 @@ def _difference(first: Evaluation, other: Evaluation) -> Figure | None:
     basis, evidence = weakest((first.basis, other.basis)), (first.id, other.id)
     try:
         if first.documents and other.documents:
-            mine = {document.id: document for document in first.documents}
-            shared = [
-                Document(
-                    id=document.id,
-                    tokens=document.tokens,
-                    baseline_nll=mine[document.id].variant_nll,
-                    variant_nll=document.variant_nll,
-                )
-                for document in other.documents
-                if document.id in mine and mine[document.id].tokens == document.tokens
-            ]
+            shared = documents_between(first, other)
             return perplexity_loss(shared, basis=basis, evidence=evidence) if shared else None
-        theirs = {outcome.id: outcome.variant for outcome in first.outcomes}
-        pairs = [(theirs[each.id], each.variant) for each in other.outcomes if each.id in theirs]
+        pairs = [(each.baseline, each.variant) for each in outcomes_between(first, other)]
         if not pairs:
             return None
         one, two = zip(*pairs, strict=True)

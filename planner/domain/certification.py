@@ -93,6 +93,24 @@ class _Gambler:
         stakes = np.minimum(expected / np.maximum(variance + expected**2, 1e-300), most)
         return np.asarray(np.where(seen[:, None] < FIRST_BET, 0.0, stakes))
 
+    def gains(self, difference: Floats, base: Floats) -> Floats:
+        """Return what each item adds for every unit staked."""
+        return np.asarray(self._side * (difference - self._ratio * base))
+
+
+def _items_to(
+    target: float, gambler: _Gambler, wealth: float, difference: Floats, base: Floats
+) -> int | None:
+    """Return about how many items more bring the logarithm of the wealth to `target`, if the rest is like these."""
+    gains = gambler.gains(difference, base)
+    stakes = gambler.next_stakes(difference, base)
+    growth = stakes * gains.mean() - stakes**2 * (gains**2).mean() / 2
+    if growth.max() <= 0:
+        return None
+    best = int(growth.argmax())
+    missing = target - math.log(SHARES[best]) - max(wealth, 0.0)
+    return max(1, math.ceil(missing / float(growth[best])))
+
 
 class Certifier:
     """Decides "relative loss <= limit" from paired items, one after the other.
@@ -198,14 +216,8 @@ class Certifier:
             return None
         gap = float(difference.sum() / base.sum()) - self._ratio
         side = 1 if gap > 0 else -1
-        gains = side * (difference - self._ratio * base)
-        stakes = self._gambler(side, self._ratio).next_stakes(difference, base)
-        growth = stakes * gains.mean() - stakes**2 * (gains**2).mean() / 2
-        if growth.max() <= 0:
-            return None
-        best = int(growth.argmax())
-        missing = self._target - math.log(SHARES[best]) - max(self._wealth[side], 0.0)
-        return max(1, math.ceil(missing / float(growth[best])))
+        gambler = self._gambler(side, self._ratio)
+        return _items_to(self._target, gambler, self._wealth[side], difference, base)
 
     def _has_base(self) -> bool:
         """Return whether the baseline's sum is large enough to divide by."""
@@ -244,3 +256,36 @@ class Certifier:
             else:
                 inside = middle
         return outside
+
+
+class Bets:
+    """The bets of both gamblers on all items at once, for p-values at any confidence: 1/wealth bounds the chance of an error.
+
+    `limit` is the loss bet around; `scale` is the loss whose half and twice the stakes are made for, the limit itself in a
+    certification.
+    """
+
+    def __init__(self, limit: float, *, scale: float, bounded: bool) -> None:
+        if bounded:
+            self._ratio, steps = limit, (scale / 2, scale)
+        else:
+            self._ratio = math.log1p(limit)
+            steps = (
+                math.log1p(scale) - math.log1p(scale / 2),
+                math.log1p(2 * scale) - math.log1p(scale),
+            )
+        self._step = {-1: steps[0], 1: steps[1]}
+        self._bounded = bounded
+
+    def best(self, side: int, difference: Floats, base: Floats) -> float:
+        """Return the logarithm of the most wealth that who bets "below" (-1) or "above" (1) ever had."""
+        return float(self._gambler(side).bet(difference, base).max())
+
+    def more_items(self, side: int, difference: Floats, base: Floats, target: float) -> int | None:
+        """Return about how many items more bring the logarithm of the wealth to `target`; None when that never ends."""
+        gambler = self._gambler(side)
+        wealth = float(gambler.bet(difference, base)[-1])
+        return _items_to(target, self._gambler(side), wealth, difference, base)
+
+    def _gambler(self, side: int) -> _Gambler:
+        return _Gambler(side, self._ratio, self._step[side], bounded=self._bounded)
