@@ -65,7 +65,12 @@ class _Modelled:
 
 
 def _modelled(
-    columns: Columns, degree: Integers, *, context: Floats | float, prompt: Floats | float, concurrency: Floats | float
+    columns: Columns,
+    degree: Integers,
+    *,
+    context: Floats | float,
+    prompt: Floats | float,
+    concurrency: Floats | float,
 ) -> _Modelled:
     cache = kv_bytes(columns, degree, tokens=context, concurrency=concurrency)
     return _Modelled(cache, activation_bytes(columns, input_tokens=prompt, concurrency=concurrency))

@@ -129,6 +129,10 @@ class RuntimePrior(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the weights that a CPU process holds once more, unpacked or packed anew; None is none."""
     splits_layers: bool = False
     """Several devices hold different layers and work in turn, rather than a share of every layer at once."""
+    accumulates_in_fp16: bool = False
+    """Its 16-bit products accumulate in FP16 where the device has a rate of its own for that."""
+    overlaps_chunks: bool = True
+    """Devices that work in turn begin the next chunk of a prompt while others are at the last one."""
 
 
 _CONTEXT = "CUDA context: 457 MiB (Ollama), 650 MB (gpu_poor)"
@@ -245,6 +249,7 @@ LLAMA_CPP: Final = RuntimePrior(
     ),
     layer_overhead_cpu=_LAYER_CPU,
     splits_layers=True,
+    accumulates_in_fp16=True,  # ggml-cuda calls cuBLAS with CUBLAS_COMPUTE_16F
 )  # fmt: skip
 
 COMPILED: Final = msgspec.structs.replace(
@@ -263,7 +268,10 @@ AUTOAWQ: Final = msgspec.structs.replace(
     COMPILED,
     name="autoawq",
     weights_again_cpu=_ratio(
-        1.5, 1.2, 1.9, "AutoAWQ's README for IPEX on a Xeon: 2.4 to 2.7 times the weights of three models, cache left out"
+        1.5,
+        1.2,
+        1.9,
+        "AutoAWQ's README for IPEX on a Xeon: 2.4 to 2.7 times the weights of three models, cache left out",
     ),
 )
 """Fused layers, but prompts go through kernels that unpack the weights: unlike the others in TTFT and, on CPUs, in memory."""
@@ -277,11 +285,18 @@ EXECUTORCH: Final = msgspec.structs.replace(
     ),
 )  # fmt: skip
 
-RUNTIMES: Final = (GENERAL, TRANSFORMERS, VLLM, LLAMA_CPP, COMPILED, AUTOAWQ, EXECUTORCH)
+IK_LLAMA_CPP: Final = msgspec.structs.replace(
+    LLAMA_CPP, name="ik_llama.cpp", overlaps_chunks=False, accumulates_in_fp16=False
+)
+"""Its chunks take equally long each on 16 GPUs (ik_llama.cpp discussion 266): one after the other."""
+
+RUNTIMES: Final = (
+    GENERAL, TRANSFORMERS, VLLM, LLAMA_CPP, COMPILED, AUTOAWQ, EXECUTORCH, IK_LLAMA_CPP,
+)  # fmt: skip
 _BY_NAME: Final = {
     "transformers": 1, "autogptq": 1,
     "vllm": 2, "sglang": 2, "lmdeploy": 2,
-    "llama.cpp": 3, "ollama": 3, "ik_llama.cpp": 3,
+    "llama.cpp": 3, "ollama": 3, "ik_llama.cpp": 7,
     "autoawq": 5, "executorch": 6, "torchao": 4, "tinychat": 4, "gpt-fast": 4, "tensorrt-llm": 4, "tensorrt-edge-llm": 4, "mlc-llm": 4,
 }  # fmt: skip
 _BY_MODE: Final = {"eager": 1, "compiled": 4, "continuous": 2, "serving": 2}

@@ -2,7 +2,7 @@
 
 time = max(operations / (peak x efficiency), bytes / (bandwidth x efficiency)) + launch and communication overhead.
 Prefill multiplies every parameter but embedding and head with every prompt token (2 operations each) and attends
-causally: 2 x T^2 x query width per layer. A decode step reads the weights once, of a mixture only the experts that the
+causally: 2 x T^2 x query width per layer. Every chunk of a prompt reads the weights once. A decode step reads the weights once, of a mixture only the experts that the
 batch hits, and the KV cache of every sequence. Weight-only formats compute at the 16-bit rate. Sources: `priors`.
 """
 
@@ -33,6 +33,9 @@ _DECODE: Final = np.array([prior.decode_efficiency.value for prior in RUNTIMES])
 _PREFILL: Final = np.array([prior.prefill_efficiency.value for prior in RUNTIMES])
 _LAYER_GPU: Final = np.array([prior.layer_overhead_gpu.value for prior in RUNTIMES])
 _IN_TURN: Final = np.array([prior.splits_layers for prior in RUNTIMES])
+_ACCUMULATES: Final = np.array([prior.accumulates_in_fp16 for prior in RUNTIMES])
+_HALF: Final = FORMATS.index(NumberFormat.BF16)
+_OVERLAPS: Final = np.array([prior.overlaps_chunks for prior in RUNTIMES])
 _CHUNK: Final = np.array([float(min(prior.chunk_tokens, 2**40)) for prior in RUNTIMES])
 _LAYER_CPU: Final = np.array([prior.layer_overhead_cpu.value for prior in RUNTIMES])
 
@@ -111,12 +114,18 @@ def modelled_times(columns: Columns, degree: Integers, device: Device, load: Loa
     tokens = load.input_tokens * load.concurrency
     attention = 2 * load.input_tokens * columns.query_width * columns.layers
     operations = tokens * (2 * columns.flop_parameters + attention)
-    one_peak = _peaks(device)[columns.compute] * _PREFILL[columns.runtime]
+    rate = _peaks(device)[columns.compute]
+    if device.peak.fp16_accumulate:
+        is_half = columns.compute == _HALF
+        rate = np.where(_ACCUMULATES[columns.runtime] & is_half, device.peak.fp16_accumulate, rate)
+    one_peak = rate * _PREFILL[columns.runtime]
     # Devices that work in turn overlap only once the prompt comes in several chunks, after the pipeline has filled.
     chunks = np.ceil(tokens / _CHUNK[columns.runtime])
-    prefill_peak = one_peak * np.where(in_turn, degree * chunks / (chunks + degree - 1), degree)
+    side_by_side = np.where(_OVERLAPS[columns.runtime], degree * chunks / (chunks + degree - 1), 1.0)
+    prefill_peak = one_peak * np.where(in_turn, side_by_side, degree)
     reach = bandwidth * _DECODE[columns.runtime]
-    prefill_reads = (columns.weight_bytes - columns.input_table_bytes) / abreast / reach
+    each = np.minimum(tokens, _CHUNK[columns.runtime])
+    prefill_reads = weight_bytes_read(columns, each) * chunks / abreast / reach
     ttft = (
         np.maximum(operations / prefill_peak, prefill_reads)
         + step_seconds
