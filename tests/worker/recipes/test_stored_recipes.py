@@ -99,7 +99,7 @@ def test_the_kernel_that_ran_is_told(base, tmp_path):
     }
     assert facts == {
         "int4_packed": "torch._weight_int4pack_mm_for_cpu",
-        "fp8_dynamic": "torch._scaled_mm (emulated on the CPU)",
+        "fp8_dynamic": "torch.mm (FP8 emulated in FP32)",
     }
 
 

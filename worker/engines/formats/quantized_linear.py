@@ -107,7 +107,8 @@ class Int8Linear(QuantizedLinear):
 class Float8Linear(QuantizedLinear):
     """FP8 (E4M3) weights and activations. One scale per row of both, or one for the whole of both.
 
-    On CUDA the sums are kept the fast way, in fewer bits than FP32, as serving engines do; on a CPU torch widens the numbers.
+    On CUDA the sums are kept the fast way, in fewer bits than FP32, as serving engines do. A CPU has no such product: the
+    same FP8 numbers are widened to FP32 and multiplied there.
     """
 
     layout = "Float8Linear"
@@ -131,8 +132,8 @@ class Float8Linear(QuantizedLinear):
 
     @property
     def kernel(self) -> str:
-        """The FP8 product of torch; on a CPU it is computed in a wider type."""
-        return "torch._scaled_mm" + ("" if self.weight.is_cuda else " (emulated on the CPU)")
+        """What multiplies: torch's FP8 product on a GPU, its FP32 product of the same numbers elsewhere."""
+        return "torch._scaled_mm" if self.weight.is_cuda else "torch.mm (FP8 emulated in FP32)"
 
     def settle(self) -> None:
         """Check the device. Raises JobFailed(kernel_unsupported) on a GPU that cannot multiply FP8 numbers."""
@@ -154,9 +155,19 @@ class Float8Linear(QuantizedLinear):
         if scale is None:
             most = rows.abs().amax(dim=1, keepdim=True) if self.per_row else rows.abs().amax()
             scale = most.float().clamp(min=1e-12) / FP8_MAX
-        numbers = (rows / scale).clamp(-FP8_MAX, FP8_MAX).to(FP8)
+        # In FP32: a scale without dimensions would leave the quotient in 16 bits, to be rounded twice.
+        numbers = (rows.float() / scale).clamp(-FP8_MAX, FP8_MAX).to(FP8)
+        y = self._product(numbers, scale, x.dtype)
+        y = y if self.bias is None else y + self.bias
+        return y.reshape(*x.shape[:-1], self.out_features)
+
+    def _product(self, numbers: torch.Tensor, scale: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        if not numbers.is_cuda:
+            return (
+                (numbers.float() @ self.weight.float().t()) * scale * self.weight_scale.reshape(1, -1)
+            ).to(dtype)
         if self.per_row:
-            scale_a, scale_b = scale.expand(rows.shape[0], 1).contiguous(), self.weight_scale.t()
+            scale_a, scale_b = scale.expand(numbers.shape[0], 1).contiguous(), self.weight_scale.t()
         else:
             scale_a, scale_b = scale.reshape(()), self.weight_scale.reshape(())
         y: torch.Tensor = _ATEN._scaled_mm(  # noqa: SLF001  torch has no public name for it in every supported version
@@ -164,11 +175,10 @@ class Float8Linear(QuantizedLinear):
             self.weight.t(),
             scale_a=scale_a,
             scale_b=scale_b,
-            out_dtype=x.dtype,
+            out_dtype=dtype,
             use_fast_accum=True,
         )
-        y = y if self.bias is None else y + self.bias
-        return y.reshape(*x.shape[:-1], self.out_features)
+        return y
 
 
 @contextmanager
