@@ -96,7 +96,7 @@ def _notices(snapshot: Snapshot, variants: Iterable[Variant]) -> dict[str, str]:
     """Return the header with what clients print. Raises Refusal for variants that are not handed out."""
     said: list[tuple[str, str]] = [] if snapshot.notice is None else [("plan", snapshot.notice)]
     for variant in variants:
-        known = standing(variant)
+        known = standing(variant, snapshot.repository.states)
         if known.refused is not None:
             raise Refusal(403, known.refused)
         said += known.notices

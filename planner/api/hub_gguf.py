@@ -20,12 +20,17 @@ _SIBLING: Final = re.compile(r"(?:mmproj|mtp)[-_.]", re.IGNORECASE)
 
 
 def commits(repository: Repository) -> Iterator[tuple[str, Sequence[Variant]]]:
-    """Yield every commit of a gathering repository with the variants it is made of (oldest first), newest commit first."""
-    oldest_first = tuple(reversed(repository.variants))
-    for count in range(len(oldest_first), 0, -1):
-        made_of = oldest_first[:count]
-        text = "\n".join(variant.id for variant in made_of)
-        yield hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), made_of
+    """Yield every commit of a gathering repository with the variants it is made of (oldest first), newest commit first.
+
+    Commits of what is offered come first, then those that also hold what was yanked or quarantined since.
+    """
+    offered, everyone = repository.offered, repository.variants
+    for variants in (offered, everyone) if len(offered) < len(everyone) else (everyone,):
+        oldest_first = tuple(reversed(variants))
+        for count in range(len(oldest_first), 0, -1):
+            made_of = oldest_first[:count]
+            text = "\n".join(variant.id for variant in made_of)
+            yield hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), made_of
 
 
 def files(repository: Repository, made_of: Sequence[Variant]) -> dict[str, tuple[Artifact, Variant]]:

@@ -20,6 +20,7 @@ from planner.api.hub_names import (
     slug,
     variant_repository,
 )
+from planner.domain.lifecycle import VariantState
 from planner.domain.model import Model
 from planner.domain.variant import FileFormat, Variant
 from planner.wire.serving import Holdings
@@ -46,11 +47,23 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True):
     variants: tuple[Variant, ...]
     commits: Mapping[str, Variant]
     """Variants by commit."""
+    states: Mapping[str, VariantState] = {}
+    """States of variants that are not active, by id; shared by all repositories."""
 
     @property
     def name(self) -> str:
         """The part after the slash."""
         return self.id.rpartition("/")[2]
+
+    @property
+    def offered(self) -> tuple[Variant, ...]:
+        """The variants that those who name none are given, newest first: all when none is fit to be recommended."""
+        fit = tuple(
+            variant
+            for variant in self.variants
+            if variant.id not in self.states or self.states[variant.id].state.is_recommended
+        )
+        return fit or self.variants
 
 
 def created(variant: Variant) -> datetime:
@@ -63,6 +76,7 @@ class Repositories:
 
     def __init__(self, holdings: Holdings) -> None:
         self.revision = holdings.revision
+        self._states = holdings.states
         self._newest = _newest_first(holdings.variants)
         self._commits = {commit_of(variant.id): variant for variant in self._newest}
         self._by_id: dict[str, Repository] = {}
@@ -95,7 +109,12 @@ class Repositories:
             raise no_repository(id_, "; ids here have two parts, MODEL/VARIANT")
         if organization == PLANS and name:
             return Repository(
-                id=id_, kind=Kind.PLAN, model=None, variants=self._newest, commits=self._commits
+                id=id_,
+                kind=Kind.PLAN,
+                model=None,
+                variants=self._newest,
+                commits=self._commits,
+                states=self._states,
             )
         known = [other.id for other in self._of(organization, name)]
         others = get_close_matches(id_, known, n=_SHOWN, cutoff=0.0)
@@ -118,6 +137,7 @@ class Repositories:
             model=model,
             variants=held,
             commits={commit_of(variant.id): variant for variant in held},
+            states=self._states,
         )
         self._by_id.setdefault(id_.casefold(), repository)
 

@@ -73,14 +73,16 @@ def resolve(service: Service, repository: Repository, revision: str) -> Snapshot
 def branches(repository: Repository) -> dict[str, Variant]:
     """Return the branches that a repository has by itself, without aliases."""
     if repository.kind is Kind.VARIANT:
-        return {MAIN: repository.variants[0]}
+        return {MAIN: repository.offered[0]}
     model, found = repository.model, dict[str, Variant]()
     if repository.kind is not Kind.MODEL or model is None:
         return found
-    for variant in repository.variants:
+    # What is not offered still has its branch, where those who pull it are refused or warned, unless another has its name.
+    everyone = (*repository.offered, *repository.variants)
+    for variant in everyone:
         if is_baseline(variant, model):
             found.setdefault(MAIN, variant)
-    for variant in repository.variants:
+    for variant in everyone:
         found.setdefault(slug(variant.name), variant)
     return found
 

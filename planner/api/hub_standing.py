@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
+from planner.domain.lifecycle import LifecycleState, VariantState
 from planner.domain.variant import Variant
 
 
@@ -16,11 +19,19 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Pairs of topic and message."""
 
 
-def standing(variant: Variant) -> Standing:
-    """Return the standing of `variant`, by what the registry knows of it."""
+def standing(variant: Variant, states: Mapping[str, VariantState]) -> Standing:
+    """Return the standing of `variant`, by what the registry knows of it and by `states`, of variants not active."""
+    title = f"{variant.model_id}/{variant.name}"
     if not variant.is_fetchable:
-        return Standing(refused=f"{variant.model_id}/{variant.name} is only known from a publication")
+        return Standing(refused=f"{title} is only known from a publication")
+    notices: list[tuple[str, str]] = []
+    state = states.get(variant.id)
+    if state is not None and state.state is not LifecycleState.ACTIVE:
+        words = f"{title} is {state.describe()}"
+        if not state.state.is_handed_out:
+            return Standing(refused=words)
+        notices.append((state.state.value, words))
     needs = variant.provenance.needs
     if needs:
-        return Standing(notices=(("needs", f"running this build needs {', '.join(needs)}"),))
-    return Standing()
+        notices.append(("needs", f"running this build needs {', '.join(needs)}"))
+    return Standing(notices=tuple(notices))

@@ -7,6 +7,7 @@ import numpy as np
 from planner.choose.categories import category_reason
 from planner.choose.feasible import CONTEXT, MEMORY, METRICS, MODEL, RATE, Assessment, Judgement
 from planner.choose.losses import VERDICTS
+from planner.choose.standing import STATE
 from planner.choose.support import SUPPORT, support_of
 from planner.domain.constraint import (
     CostBasis,
@@ -229,6 +230,8 @@ def _placed_detail(assessment: Assessment, judgement: Judgement, position: int) 
     if judgement.key == CONTEXT:
         longest = float(assessment.columns.max_context[position])
         return "the longest context is not known" if np.isinf(longest) else f"at most {longest:,.0f} tokens"
+    if judgement.key == STATE:
+        return assessment.index.standing.words(int(assessment.rows[position]))
     if judgement.key == SUPPORT:
         return support_of(assessment.index, assessment.setting, int(assessment.rows[position])).detail
     if judgement.key == RATE:

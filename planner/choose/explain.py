@@ -36,8 +36,9 @@ _UNKNOWN_OF: Final = {Objective.MOST_ACCURATE: "loss", Objective.CHEAPEST: "cost
 
 def _aim(assessment: Assessment) -> str:
     """Return what the objective looks for: of the cheapest, the cost where it is known."""
-    objective = assessment.setting.scenario.objective
-    if objective is Objective.CHEAPEST and np.isfinite(token_costs(assessment)[assessment.accepted]).any():
+    scenario = assessment.setting.scenario
+    objective = scenario.objective
+    if objective is Objective.CHEAPEST and scenario.price is not None and assessment.is_known("per_token"):
         return "the least cost per million output tokens"
     return _MADE_FOR[objective]
 
@@ -69,10 +70,13 @@ def _cost_sentence(cost: CostAnswer) -> str:
 
 def _first_reason(assessment: Assessment, best: int) -> str:
     """Return what the chosen position is best at, and among how many: those of its own tier."""
-    count = int(assessment.accepted.sum())
+    tiers, behind = assessment.count().tiers, assessment.index.standing.order(assessment.rows)
+    among = tiers[int(behind[best]) if behind is not None else 0]
+    count = int(among.sum())
     if count == 1:
-        return "Satisfies every constraint: the only candidate that does."
-    peers = int((assessment.accepted & (assessment.tier == assessment.tier[best])).sum())
+        alone = " and is not deprecated" if int(tiers.sum()) > 1 else ""
+        return f"Satisfies every constraint: the only candidate that does{alone}."
+    peers = int(among[assessment.tier[best]])
     aim = _aim(assessment)
     if peers == count:
         return f"Has {aim} of {count} candidates that satisfy every constraint."
@@ -172,13 +176,11 @@ def first_failures(assessment: Assessment) -> Integers:
 
 def counts(assessment: Assessment, *, chosen: bool) -> Mapping[str, int]:
     """Return how many variants fell at each constraint, those of other models and those merely not best included."""
-    first = first_failures(assessment)
-    tally = np.bincount(first[first >= 0], minlength=len(assessment.judgements))
-    outside = len(assessment.index) - len(assessment.rows)
-    beaten = int(assessment.accepted.sum()) - 1 if chosen else 0
+    census = assessment.count()
+    beaten = int(census.tiers.sum()) - 1 if chosen else 0
     found = {
-        MODEL: outside,
-        **{j.key: int(n) for j, n in zip(assessment.judgements, tally, strict=True)},
+        MODEL: len(assessment.index) - census.rows,
+        **{j.key: int(n) for j, n in zip(assessment.judgements, census.fell, strict=True)},
         OBJECTIVE: beaten,
     }
     return {key: count for key, count in found.items() if count}
@@ -245,6 +247,15 @@ def _is_uncertified(
 
 
 def _objective_reason(assessment: Assessment, values: Floats, position: int, chosen: int) -> str:
+    row, other = int(assessment.rows[position]), int(assessment.rows[chosen])
+    deprecated = assessment.index.standing.stands_behind(row, other)
+    if deprecated is not None:
+        name = assessment.index.records[other].name
+        return f"{deprecated}; {name}, which satisfies everything too, is not deprecated"
+    return _compared(assessment, values, position, chosen)
+
+
+def _compared(assessment: Assessment, values: Floats, position: int, chosen: int) -> str:
     tier = assessment.tier
     index, scenario = assessment.index, assessment.setting.scenario
     best = index.records[int(assessment.rows[chosen])].name

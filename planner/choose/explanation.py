@@ -32,6 +32,7 @@ from planner.estimate.columns import Integers
 _ORIGINS: Final = {"context": "workload.input_tokens", "memory": "hardware"}
 _TIERS: Final = ("certain", "speed only likely", "loss only likely", "loss and speed only likely")
 _WORDS: Final = {
+    "standing": "whether it is deprecated",
     "certainty": "how surely the limits are kept",
     "parameters": "parameters of the model",
     "bits": "bits kept, the loss not being known",
@@ -193,6 +194,8 @@ def _outranked(assessment: Assessment, position: int, chosen: int) -> Outranked:
 def _shown(assessment: Assessment, name: str, position: int) -> str:
     index, row = assessment.index, int(assessment.rows[position])
     match name:
+        case "standing":
+            return index.standing.words(row)
         case "certainty":
             return _TIERS[int(assessment.tier[position])]
         case "parameters":

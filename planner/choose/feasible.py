@@ -1,6 +1,6 @@
 """Feasibility: every constraint judged on every row, in one fixed order.
 
-The order decides at which constraint a rejected candidate is said to fall: runtime, format, scheme, license, context,
+The order decides at which constraint a rejected candidate is said to fall: its state, runtime, format, scheme, license, context,
 memory, disk, loss, latency, throughput, cost. Nothing is skipped, so that near misses, conflicts and relaxations can be read
 off the same judgements. Formats that a device cannot compute come before context, replicas for a rate come last.
 """
@@ -14,10 +14,12 @@ from typing import Final
 import numpy as np
 
 from planner.choose.categories import judge_category
+from planner.choose.census import TIERS, Census
 from planner.choose.index import Index
 from planner.choose.losses import CODE, Losses
 from planner.choose.placing import in_best_placements
 from planner.choose.setting import Setting
+from planner.choose.standing import ASKED, STATE
 from planner.choose.support import SUPPORT, asked_of, judge_support
 from planner.domain.constraint import (
     Constraint,
@@ -117,12 +119,39 @@ class Assessment:
     accepted: Booleans
     tier: Integers
     """0 when everything is certified or met; likely speed adds 1, likely loss 2, so certified loss comes first."""
+    census: Census | None = None
+    """Counts of all rows asked about, where these rows are only those that can be shown."""
+
+    def count(self) -> Census:
+        """Return the counts of all rows asked about."""
+        if self.census is not None:
+            return self.census
+        first = np.where(self.accepted, -1, self.failures.argmax(axis=0))
+        return Census(
+            rows=len(self.rows),
+            fell=np.bincount(first[first >= 0], minlength=len(self.judgements)),
+            tiers=tally(self.index, self.rows[self.accepted], self.tier[self.accepted]),
+            models=len(np.unique(self.index.model[self.rows[self.accepted]])),
+        )
+
+    def is_known(self, metric: Metric) -> bool:
+        """Return whether a time is known of any accepted row."""
+        if self.census is not None and metric in self.census.known:
+            return self.census.known[metric]
+        return bool(np.isfinite(self.speeds.of(metric).value[self.accepted]).any())
 
     @property
     def step_bytes(self) -> Floats:
         """Weight bytes one device reads per decode step: what orders speed where no device is named."""
         concurrency = np.float64(self.setting.scenario.workload.concurrency)
         return weight_bytes_read(self.columns, np.asarray(concurrency)) / self.terms.split.tensor
+
+
+def tally(index: Index, rows: Integers, tier: Integers) -> Integers:
+    """Return how many rows are current, and how many deprecated, by tier: two rows of counts."""
+    behind = index.standing.order(rows)
+    grade = tier if behind is None else tier + TIERS * behind.astype(np.int64)
+    return np.bincount(grade, minlength=2 * TIERS).reshape(2, TIERS)
 
 
 def doubts(judgements: Iterable[Judgement], count: int) -> tuple[Booleans, Booleans]:
@@ -158,6 +187,14 @@ def _tiers(
 
 def _code(verdict: Verdict) -> int:
     return CODE[verdict]
+
+
+def _judge_state(index: Index, rows: Integers) -> list[Judgement]:
+    withheld = index.standing.withheld
+    if withheld is None:
+        return []
+    verdict = np.where(withheld[rows], _code(Verdict.VIOLATED), _code(Verdict.MET))
+    return [Judgement(key=STATE, asked=ASKED, constraint=None, verdict=verdict)]
 
 
 def _judge_memory(setting: Setting, total: Term) -> Judgement | None:
@@ -310,7 +347,7 @@ def _judge_cost(limit: CostLimit, setting: Setting, speeds: Speeds, degree: Inte
 
 
 def _place(
-    index: Index, setting: Setting, rows: Integers, columns: Columns, split: Split
+    index: Index, setting: Setting, rows: Integers, columns: Columns, split: Split, *, recorded: bool
 ) -> tuple[MemoryTerms, Peaks | None, Term, Speeds, DeviceEvidence | None]:
     """Return memory and speed of the rows on the hardware of the setting."""
     workload, device = setting.scenario.workload, setting.device
@@ -321,7 +358,7 @@ def _place(
     measured = np.where(split.pipeline > 1, -1, terms.degree)
     evidence = index.evidence(device) if device else None
     peaks, total, points = None, terms.total, None
-    if evidence is not None and len(evidence.points):
+    if recorded and evidence is not None and len(evidence.points):
         position = np.full(len(index), -1, dtype=np.int64)
         position[rows] = np.arange(len(rows))
         every, points = relevant_points(
@@ -367,10 +404,11 @@ def _judge(
             )
 
 
-def assess_rows(index: Index, setting: Setting, rows: Integers) -> Assessment:
+def assess_rows(index: Index, setting: Setting, rows: Integers, *, recorded: bool = True) -> Assessment:
     """Return the assessment of `rows` in this setting, each in its best placement (see `planner.choose.placing`).
 
-    Which models are meant is the caller's business.
+    Which models are meant is the caller's business. Without `recorded`, the rows are judged as if nothing had been
+    recorded of them themselves; what their device is known to do still counts.
     """
     whole = len(rows) == len(index)
     columns = index.columns if whole else index.columns.take(rows)
@@ -384,25 +422,25 @@ def assess_rows(index: Index, setting: Setting, rows: Integers) -> Assessment:
 
     def assess(at: Integers | None, split: Split) -> Assessment:
         if at is None:
-            return assess_split(index, setting, rows, columns, split)
+            return assess_split(index, setting, rows, columns, split, recorded=recorded)
         if not taken or not np.array_equal(taken[0][0], at):
             taken[:] = [(at, columns.take(at))]
-        return assess_split(index, setting, rows[at], taken[0][1], split)
+        return assess_split(index, setting, rows[at], taken[0][1], split, recorded=recorded)
 
     return in_best_placements(setting, columns, assess)
 
 
 def assess_split(
-    index: Index, setting: Setting, rows: Integers, columns: Columns, split: Split
+    index: Index, setting: Setting, rows: Integers, columns: Columns, split: Split, *, recorded: bool = True
 ) -> Assessment:
     """Return the assessment of `rows`, whose facts are `columns`, each split as `split` says."""
     scenario = setting.scenario
-    terms, peaks, total, speeds, evidence = _place(index, setting, rows, columns, split)
-    judgements: list[Judgement] = []
+    terms, peaks, total, speeds, evidence = _place(index, setting, rows, columns, split, recorded=recorded)
+    judgements = _judge_state(index, rows)
     for kind in ORDER:
         if kind is DiskLimit:
             memory = _judge_memory(setting, total)
-            runs = _judge_support(index, setting, rows, evidence)
+            runs = _judge_support(index, setting, rows, evidence if recorded else None)
             judgements += [part for part in (runs, _judge_context(setting, columns), memory) if part]
         judgements += [
             _judge(index, setting, constraint, rows, speeds=speeds, degree=terms.degree)

@@ -38,6 +38,8 @@ CONCURRENCIES: Final = (1, 4, 16, 64, 256)
 UNKNOWN_LOSS: Final = 10.0
 """Penalty of a loss that is not known, above any that is."""
 PER_TIER: Final = 100.0
+DEPRECATED_TIER: Final = 4
+"""Above every tier there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +155,9 @@ def _accepted(
         return
     loss = np.nan_to_num(counted_loss(assessment)[at], nan=UNKNOWN_LOSS)
     penalty = PER_TIER * assessment.tier[at] + np.minimum(loss, UNKNOWN_LOSS)
+    behind = assessment.index.standing.order(assessment.rows[at])
+    if behind is not None:
+        penalty += PER_TIER * DEPRECATED_TIER * behind
     best = pareto(np.stack([seconds[at], penalty], axis=1).astype(np.float64))
     tokens = assessment.setting.scenario.workload.output_tokens
     for position in best.tolist():

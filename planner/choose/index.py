@@ -16,9 +16,12 @@ from typing import Final, Self
 import numpy as np
 
 from planner.choose.language.vocabulary import Vocabulary
+from planner.choose.layout import layout_of_index
 from planner.choose.losses import Losses, is_baseline, loss_columns
+from planner.choose.standing import Standing
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
+from planner.domain.lifecycle import VariantState
 from planner.domain.loss import LossKind
 from planner.domain.model import Model
 from planner.domain.profile import Profile
@@ -55,6 +58,7 @@ class Index:
         devices: Mapping[str, Device],
         presets: Mapping[str, Preset],
         revision: int,
+        states: Iterable[VariantState] = (),
     ) -> None:
         self.models: Final = models
         self.variants: Final = variants
@@ -65,11 +69,13 @@ class Index:
         """Variants by row."""
         self.row_models: Final = tuple(models[variant.model_id] for variant in self.records)
         self.rows: Final = {variant.id: row for row, variant in enumerate(self.records)}
+        self.standing: Final = Standing(self.records, states)
         self._evaluations = tuple(tuple(evaluations.get(variant.id, ())) for variant in self.records)
         self._profiles = profiles
         self._lock = Lock()
         self._losses: dict[tuple[LossKind, str | None], Losses] = {}
         self._evidence: dict[str, DeviceEvidence] = {}
+        self._recorded: dict[str, Integers] = {}
         self._build_columns()
         for kind in LossKind:
             self.losses(kind, None)
@@ -85,6 +91,7 @@ class Index:
         devices: Iterable[Device] = (),
         presets: Iterable[Preset] = (),
         revision: int = 0,
+        states: Iterable[VariantState] = (),
     ) -> Self:
         """Return the index of these records. Raises InvalidInput for a variant whose model is not among them."""
         known_models = {model.id: model for model in sorted(models, key=lambda model: model.id)}
@@ -110,6 +117,7 @@ class Index:
             devices=MappingProxyType({d.id: d for d in sorted(devices, key=lambda device: device.id)}),
             presets=MappingProxyType({preset.id: preset for preset in presets}),
             revision=revision,
+            states=states,
         )
 
     def _build_columns(self) -> None:
@@ -160,6 +168,7 @@ class Index:
         self._loader_sets = tuple(dict.fromkeys(loaders))
         loader_codes = {pair: code for code, pair in enumerate(self._loader_sets)}
         self._loaders: Integers = np.array([loader_codes[pair] for pair in loaders], dtype=np.int64)
+        self.layout = layout_of_index(self, self._loaders)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -203,6 +212,15 @@ class Index:
         with self._lock:
             self._evidence[device.id] = found
         return found
+
+    def recorded_rows(self, device: Device) -> Integers:
+        """Return the rows of which something was recorded on a device type, ascending."""
+        evidence = self.evidence(device)
+        if evidence is None:
+            return np.zeros(0, dtype=np.int64)
+        if device.id not in self._recorded:
+            self._recorded[device.id] = np.unique(evidence.points.row)
+        return self._recorded[device.id]
 
     def _siblings(self, profiles: Iterable[Profile]) -> dict[str, tuple[int, ...]]:
         """Return the other rows that run like the variants whose profiles were taken on synthetic weights."""

@@ -241,6 +241,6 @@ def loosen(assessment: Assessment, judgement: Judgement, at: Integers) -> Iterat
         case None if judgement.key == RATE:
             yield from _loosen_rate(assessment, values, at)
         case None:
-            return  # no bound makes a device compute a format
+            return  # no bound makes a device compute a format, or ends a quarantine
         case _:
             yield _bound(scenario, constraint, None, None)

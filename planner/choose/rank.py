@@ -1,7 +1,7 @@
 """Ranking: the order of the candidates that satisfy every constraint, exact and without chance.
 
-Certified comes before likely; then the objective; then loss, memory, and whether the files are held; then the id. For
-the most accurate, models of more parameters win ties of loss, and losses that are unknown come last, more bits first.
+What is deprecated comes last. Certified comes before likely; then the objective; then loss, memory, and whether the files
+are held; then the id. For the most accurate, models of more parameters win ties of loss, and losses that are unknown come last, more bits first.
 A negative loss counts as none: a build cannot be a truer copy of its base than the base, so what looks like a gain is noise.
 """
 
@@ -13,11 +13,15 @@ import numpy as np
 
 from planner.choose.feasible import Assessment
 from planner.domain.scenario import Objective
+from planner.estimate.calibration import Metric
 from planner.estimate.columns import Floats, Integers
 from planner.estimate.cost import per_second_of_token
 
 SHORTLIST: Final = 256
 """Positions ordered at least; far more than is ever shown."""
+
+_BEHIND: Final = 16
+"""Above every tier."""
 
 Keys = list[tuple[str, Floats]]
 """What decides, first key first: its name, and its value by position, smaller being better."""
@@ -49,13 +53,12 @@ def objective_values(assessment: Assessment) -> Floats:
         case Objective.SMALLEST:
             values = assessment.columns.weight_bytes
         case Objective.CHEAPEST:
-            costs = token_costs(assessment)
-            priced = bool(np.isfinite(costs[assessment.accepted]).any())
-            values = costs if priced else assessment.total.value * assessment.terms.degree
+            priced = assessment.setting.scenario.price is not None and assessment.is_known("per_token")
+            values = token_costs(assessment) if priced else assessment.total.value * assessment.terms.degree
         case Objective.FASTEST | Objective.HIGHEST_THROUGHPUT:
-            speeds = assessment.speeds
-            known = speeds.of("tpot" if objective is Objective.FASTEST else "per_token").value
-            values = known if np.isfinite(known[assessment.accepted]).any() else assessment.step_bytes
+            metric: Metric = "tpot" if objective is Objective.FASTEST else "per_token"
+            known = assessment.is_known(metric)
+            values = assessment.speeds.of(metric).value if known else assessment.step_bytes
     return np.where(np.isnan(values), np.inf, values)
 
 
@@ -74,7 +77,9 @@ def ranking_keys(
     """
     index, rows = assessment.index, assessment.rows[positions]
     unknown = np.isnan(loss)
-    keys: Keys = [("certainty", tier.astype(np.float64)), ("objective", values)]
+    behind = index.standing.order(rows)
+    keys: Keys = [] if behind is None else [("standing", behind)]
+    keys += [("certainty", tier.astype(np.float64)), ("objective", values)]
     if assessment.setting.scenario.objective is Objective.MOST_ACCURATE:
         keys += [
             ("parameters", -index.parameters[rows]),
@@ -93,9 +98,11 @@ def rank(assessment: Assessment, *, at_least: int = SHORTLIST) -> Integers:
         return positions
     tier, values = assessment.tier[positions], objective_values(assessment)[positions]
     if len(positions) > at_least:
-        order = np.lexsort((values, tier))
+        behind = assessment.index.standing.order(assessment.rows[positions])
+        grade = tier if behind is None else tier + _BEHIND * behind
+        order = np.lexsort((values, grade))
         last = order[at_least - 1]
-        keep = (tier < tier[last]) | ((tier == tier[last]) & (values <= values[last]))
+        keep = (grade < grade[last]) | ((grade == grade[last]) & (values <= values[last]))
         positions, tier, values = positions[keep], tier[keep], values[keep]
     keys = ranking_keys(
         assessment,

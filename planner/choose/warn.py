@@ -31,8 +31,7 @@ def warnings(assessment: Assessment, chosen: Candidate | None, position: int | N
         and setting.capacity.interval.lo < setting.capacity.value
     ):
         found.append(f"Capacity is assumed: {setting.capacity.note}.")
-    meant = np.unique(index.model[assessment.rows[assessment.accepted]])
-    if len(meant) > 1 and scenario.objective is Objective.MOST_ACCURATE:
+    if assessment.count().models > 1 and scenario.objective is Objective.MOST_ACCURATE:
         found.append(
             "Candidates of several base models: loss is against each variant's own baseline and does not compare the "
             "models themselves; ties go to the model with more parameters."
@@ -55,6 +54,8 @@ def warnings(assessment: Assessment, chosen: Candidate | None, position: int | N
 def _warnings_of(assessment: Assessment, chosen: Candidate, position: int) -> list[str]:
     """Return the warnings that concern the chosen candidate alone."""
     setting, found = assessment.setting, list[str]()
+    row = int(assessment.rows[position])
+    found += assessment.index.standing.warnings(row)
     for judgement in assessment.judgements:
         if judgement.verdict[position] != CODE[Verdict.LIKELY] or not isinstance(
             judgement.constraint, (LossLimit, LatencyLimit, ThroughputFloor, CostLimit)

@@ -11,12 +11,13 @@ from sqlalchemy import select
 from planner.choose.index import Index
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
+from planner.domain.lifecycle import VariantState
 from planner.domain.model import Model
 from planner.domain.profile import Profile
 from planner.domain.scenario import Preset
 from planner.domain.variant import Variant
 from planner.errors import InvalidInput
-from planner.registry import devices, evaluations, models, profiles, variants
+from planner.registry import devices, evaluations, lifecycle, models, profiles, variants
 from planner.registry.kinds import Identified, Kind
 from planner.registry.tables import PastRows
 from planner.registry.transaction import Transaction
@@ -32,6 +33,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     evaluations: tuple[Evaluation, ...]
     profiles: tuple[Profile, ...]
     devices: tuple[Device, ...]
+    states: tuple[VariantState, ...]
     revision: int
 
 
@@ -46,6 +48,7 @@ def load(tx: Transaction, *, as_of: int | None = None, presets: Sequence[Preset]
         devices=held.devices,
         presets=tuple(presets),
         revision=held.revision,
+        states=held.states,
     )
 
 
@@ -62,6 +65,7 @@ def contents(tx: Transaction, *, as_of: int | None = None) -> Contents:
         evaluations=_read(tx, evaluations.KIND, revision, past=past),
         profiles=_read(tx, profiles.KIND, revision, past=past),
         devices=_read(tx, devices.KIND, revision, past=past),
+        states=_read(tx, lifecycle.KIND, revision, past=past),
         revision=revision,
     )
 

@@ -10,30 +10,37 @@ from typing import Protocol
 
 import msgspec
 
+from planner.domain.lifecycle import VariantState
 from planner.domain.model import Model
 from planner.domain.variant import Variant
+from planner.wire.identity import Authenticating
 from planner.wire.rows import DownloadRow
 from planner.wire.service import Service
 
 
 class Holdings(msgspec.Struct, frozen=True, kw_only=True):
-    """Models by id, and the variants whose files are held, at one revision of the registry."""
+    """Models by id, and the variants whose files are held, at one revision of the registry.
+
+    `states` are those of variants that are not active, by variant; files of some may be held and not be handed out.
+    """
 
     models: Mapping[str, Model]
     variants: tuple[Variant, ...]
     revision: int
+    states: Mapping[str, VariantState] = {}
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """Who loads what: network address, user agent, repository and the revision as it was asked for."""
+    """Who loads what: network address, user agent, repository and the revision as it was asked for, and whose token it was."""
 
     client: str
     user_agent: str
     repository: str
     revision: str
+    principal: str | None = None
 
 
-class Serving(Service, Protocol):
+class Serving(Service, Authenticating, Protocol):
     """The use cases of a server that hands out files to stock clients."""
 
     def holdings(self) -> Holdings:

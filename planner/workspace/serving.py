@@ -36,7 +36,12 @@ class Serving(Opened):
         held = self._held
         if held is None or held.revision != index.revision:
             fetchable = tuple(variant for variant in index.records if variant.is_fetchable)
-            held = Holdings(models=index.models, variants=fetchable, revision=index.revision)
+            held = Holdings(
+                models=index.models,
+                variants=fetchable,
+                revision=index.revision,
+                states=index.standing.by_variant,
+            )
             self._held = held
         return held
 
@@ -85,6 +90,7 @@ class Serving(Opened):
                 plan_id=plan_id,
                 client=load.client,
                 user_agent=downloads.agent_text(load.user_agent),
+                principal=load.principal,
                 started_at=now,
                 last_at=now,
             )

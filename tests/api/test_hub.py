@@ -359,7 +359,9 @@ def test_what_a_build_needs_is_said(hub, held):
 
 
 def test_a_variant_without_files_is_refused_with_the_reason(held):
-    known = hub_standing.standing(msgspec.structs.replace(held.huge, artifacts=(), id="published:tiny/huge"))
+    known = hub_standing.standing(
+        msgspec.structs.replace(held.huge, artifacts=(), id="published:tiny/huge"), {}
+    )
     assert known.refused == "tiny/huge is only known from a publication"
 
 

@@ -20,7 +20,7 @@ def test_an_empty_registry(registry):
     with registry.read() as tx:
         held = snapshot.contents(tx)
     assert held == snapshot.Contents(
-        models=(), variants=(), evaluations=(), profiles=(), devices=(), revision=0
+        models=(), variants=(), evaluations=(), profiles=(), devices=(), states=(), revision=0
     )
 
 
