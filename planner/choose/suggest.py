@@ -18,6 +18,7 @@ from planner.choose.setting import Setting
 from planner.domain.constraint import LossLimit
 from planner.domain.device import DeviceKind
 from planner.domain.job import JobKind
+from planner.domain.job_spec import SHIPPED_TASKS
 from planner.domain.loss import LossKind
 from planner.domain.model import Model
 from planner.domain.suggested_job import SuggestedJob
@@ -25,8 +26,6 @@ from planner.domain.units import GIB
 from planner.domain.workload import Workload
 from planner.estimate.memory import memory_terms
 
-SHIPPED_TASKS: Final = ("next-line", "finish-line")
-"""Tasks that every worker brings along; others are uploaded as task files."""
 _SHORT: Final = Workload(input_tokens=2048, output_tokens=1, concurrency=1)
 """What evaluating holds in memory at once, as a workload."""
 _TRAINED_BYTES: Final = 16.0

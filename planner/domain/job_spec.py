@@ -21,6 +21,8 @@ _TEXTS: Final = {
     "variant": "id, name or alias",
     "task": "the name of a task that ships with the worker",
 }
+SHIPPED_TASKS: Final = ("next-line", "finish-line")
+"""Tasks that every worker brings along; others are uploaded as task files."""
 _REQUIRED: Final = {
     JobKind.BUILD: ("base", "recipe"),
     JobKind.MEASURE: ("variant",),

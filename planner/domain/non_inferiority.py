@@ -1,4 +1,4 @@
-"""Non-inferiority on paired items: is the loss shown below a margin, shown above it, or neither?
+"""Non-inferiority on paired items: the loss is shown below a margin, shown above it, or neither.
 
 The loss is that of `planner.domain.loss`. For 0/1 scores the four paired counts are multinomial, and "loss = margin" is one
 linear constraint on their shares: only_baseline - only_variant = margin (in points), or margin x the baseline's share (relative). The test

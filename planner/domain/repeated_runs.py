@@ -1,4 +1,4 @@
-"""Times and sizes over repeated runs: is what one run gives below a limit, or no worse than another's by a margin?
+"""Times and sizes over repeated runs, against a limit, or against another's runs by a margin.
 
 A percentile of one run says nothing about how runs differ: three runs of the same serving benchmark gave p99 TTFT of 533, 740
 and 597 ms (vLLM pull request 7062). So the run is the sampling unit. Times are compared on a logarithmic scale, where a regression is

@@ -141,10 +141,13 @@ def above_chance(score: float, items: int, chance: float) -> bool:
 def within_noise(evaluation: Evaluation) -> bool | None:
     """Return whether the loss is no larger than that of the baseline against itself; None where that was not measured."""
     floor = evaluation.noise_floor
-    if floor is None:
-        return None
+    return None if floor is None else abs(evaluation.relative_loss.value) <= noise_size(floor)
+
+
+def noise_size(floor: Figure) -> float:
+    """Return the largest relative loss that is no more than noise, where the baseline against itself gave `floor`."""
     ends = (floor.interval.lo, floor.interval.hi) if floor.interval else (floor.value,)
-    return abs(evaluation.relative_loss.value) <= max(abs(floor.value), *(abs(end) for end in ends))
+    return max(abs(floor.value), *(abs(end) for end in ends))
 
 
 def _deviates(power: float) -> float:
