@@ -7,7 +7,7 @@ from typing import Annotated
 from litestar.di import NamedDependency
 from litestar.params import BodyKwarg, PathParameter, QueryParameter, SkipValidation
 
-from planner.domain.alias import Alias
+from planner.domain.alias import Alias, AliasMove
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
 from planner.domain.job import Job
@@ -68,11 +68,13 @@ EvaluationPage = Annotated[Page[Evaluation], BodyKwarg(schema_component_key="Eva
 JobPage = Annotated[Page[Job], BodyKwarg(schema_component_key="JobPage")]
 WorkerPage = Annotated[Page[WorkerRow], BodyKwarg(schema_component_key="WorkerPage")]
 PlanPage = Annotated[Page[PlanRow], BodyKwarg(schema_component_key="PlanPage")]
+AliasMovePage = Annotated[Page[AliasMove], BodyKwarg(schema_component_key="AliasMovePage")]
 AliasPage = Annotated[Page[Alias], BodyKwarg(schema_component_key="AliasPage")]
 StatePage = Annotated[Page[VariantState], BodyKwarg(schema_component_key="StatePage")]
 DownloadPage = Annotated[Page[DownloadRow], BodyKwarg(schema_component_key="DownloadPage")]
 
 __all__ = [
+    "AliasMovePage",
     "AliasPage",
     "Cursor",
     "DevicePage",

@@ -12,9 +12,13 @@ import httpx
 import msgspec
 
 import planner
+from planner.artifacts.hash_cache import HashCache
 from planner.client import answering, calls, transfer
+from planner.client.aliasing import Aliasing
 from planner.client.calls import Call
+from planner.client.credentials import authorization
 from planner.client.explaining import Explaining
+from planner.client.identity import Identity
 from planner.client.lifecycle import Lifecycle
 from planner.client.registering import register_folder
 from planner.client.webhooks import Webhooks
@@ -42,6 +46,7 @@ from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.replies import (
     BatchAnswer,
     Health,
+    Received,
     Registration,
     Replay,
     Submission,
@@ -49,24 +54,31 @@ from planner.wire.replies import (
     Upload,
     Why,
 )
-from planner.wire.requests import DeployRequest, JobRequest, Manifest
+from planner.wire.requests import DeployRequest, JobRequest, Manifest, RegisterReference
 from planner.wire.rows import AliasHistory, DownloadRow, PlanRow
 
 T = TypeVar("T")
 
 
-class Client(Explaining, Lifecycle, Webhooks):
+class Client(Explaining, Lifecycle, Aliasing, Webhooks, Identity):
     """A server's use cases. Thread-safe. Calls that can be repeated harmlessly are retried when the server is away.
 
-    Errors are those of `planner.errors` that the server raised; one that cannot be reached is Unavailable.
+    Errors are those of `planner.errors` that the server raised; one that cannot be reached is Unavailable. The token is
+    `token`, else that of PLANNER_TOKEN; an empty one shows none.
     """
 
     def __init__(
-        self, base_url: str, *, transport: httpx.BaseTransport | None = None, lease: str | None = None
+        self,
+        base_url: str,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        lease: str | None = None,
+        token: str | None = None,
     ) -> None:
         self.base_url = answering.check_base_url(base_url)
         self._transport = transport
-        headers = {"User-Agent": f"variant-planner/{planner.__version__}"}
+        self._token = token
+        headers = {"User-Agent": f"variant-planner/{planner.__version__}", **authorization(token)}
         if lease is not None:
             headers[LEASE_HEADER] = lease
         self._http = httpx.Client(
@@ -80,7 +92,9 @@ class Client(Explaining, Lifecycle, Webhooks):
 
     def under_lease(self, job_id: str, *, token: int) -> Self:
         """Return another client of the server, whose writes are refused once `token` no longer holds the job."""
-        return type(self)(self.base_url, transport=self._transport, lease=header_value(job_id, token))
+        return type(self)(
+            self.base_url, transport=self._transport, lease=header_value(job_id, token), token=self._token
+        )
 
     def close(self) -> None:
         """Close every connection."""
@@ -268,6 +282,7 @@ class Client(Explaining, Lifecycle, Webhooks):
         runtimes: tuple[str, ...] = (),
         dry_run: bool = False,
         progress: Callable[[int, int], None] | None = None,
+        hash_cache: Path | None = None,
     ) -> Registration:
         """Register a folder of files: hash them here, upload those the server lacks, then send the manifest."""
 
@@ -282,7 +297,14 @@ class Client(Explaining, Lifecycle, Webhooks):
                 dry_run=dry_run,
             )
 
-        return register_folder(self, directory, manifest, progress=progress)
+        cache = HashCache(hash_cache, directory) if hash_cache is not None else None
+        return register_folder(self, directory, manifest, progress=progress, cache=cache)
+
+    def register_reference(
+        self, request: RegisterReference, *, progress: Callable[[int, int], None] | None = None
+    ) -> Registration:
+        """Have the server register files that it reads itself."""
+        return transfer.register_reference(self._http, request, progress=progress)
 
     def register_manifest(self, manifest: Manifest) -> Registration:
         """Register files that were uploaded."""
@@ -324,6 +346,14 @@ class Client(Explaining, Lifecycle, Webhooks):
     def upload(self, chunks: Iterable[bytes], *, sha256: str, size: int | None = None) -> Upload:
         """Store bytes under their digest. Sent once: only the caller can produce the bytes again."""
         return transfer.upload(self._http, chunks, sha256=sha256, size=size)
+
+    def received(self, sha256: str, *, size: int) -> Received:
+        """Return how far the upload of a file has come."""
+        return transfer.received(self._http, sha256, size=size)
+
+    def append(self, chunks: Iterable[bytes], *, sha256: str, size: int, start: int, length: int) -> Received:
+        """Take the next bytes of a file. Sent once: only the caller can produce the bytes again."""
+        return transfer.append(self._http, chunks, sha256=sha256, size=size, start=start, length=length)
 
     def artifact_size(self, sha256: str) -> int:
         """Return the size of a stored file in bytes."""

@@ -20,7 +20,8 @@ class SetState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     state: LifecycleState
     reason: str
     replacement: str | None = None
-    actor: str = "unnamed"
+    actor: str | None = None
+    """Who says so; a server that asks for tokens writes down whose token it was."""
     expected: LifecycleState | None = None
 
 

@@ -28,13 +28,16 @@ from planner.domain.profile import Profile
 from planner.domain.scenario import Preset, Scenario
 from planner.domain.training import TrainingAnswer, TrainingRequest
 from planner.domain.variant import Provenance, Variant
+from planner.wire.aliasing import Aliasing
 from planner.wire.explaining import Explaining
+from planner.wire.identity import Identity
 from planner.wire.imports import ImportOptions, ImportReport, ResultFile
 from planner.wire.lifecycle import Lifecycle
 from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.replies import (
     BatchAnswer,
     Health,
+    Received,
     Registration,
     Replay,
     Submission,
@@ -42,7 +45,7 @@ from planner.wire.replies import (
     Upload,
     Why,
 )
-from planner.wire.requests import DeployRequest, JobRequest, Manifest
+from planner.wire.requests import DeployRequest, JobRequest, Manifest, RegisterReference
 from planner.wire.rows import AliasHistory, DownloadRow, PlanRow
 from planner.wire.webhooks import Webhooks
 
@@ -211,8 +214,18 @@ class Recording(Protocol):
         runtimes: tuple[str, ...] = (),
         dry_run: bool = False,
         progress: Callable[[int, int], None] | None = None,
+        hash_cache: Path | None = None,
     ) -> Registration:
-        """Register a folder of files as a variant; `progress` gets bytes done and bytes in all."""
+        """Register a folder of files as a variant; `progress` gets bytes done and bytes in all.
+
+        With a folder for a `hash_cache`, files that nobody touched since the last time are not read again.
+        """
+        ...
+
+    def register_reference(
+        self, request: RegisterReference, *, progress: Callable[[int, int], None] | None = None
+    ) -> Registration:
+        """Register files that the server reads itself. Raises InvalidInput for what it may not read, NotFound."""
         ...
 
     def register_manifest(self, manifest: Manifest) -> Registration:
@@ -263,6 +276,17 @@ class Bytes(Protocol):
 
     def upload(self, chunks: Iterable[bytes], *, sha256: str, size: int | None = None) -> Upload:
         """Store bytes under their digest. Raises IntegrityFailure, leaving nothing behind."""
+        ...
+
+    def received(self, sha256: str, *, size: int) -> Received:
+        """Return how far the upload of a file has come, wherever it was cut. Raises InvalidInput."""
+        ...
+
+    def append(self, chunks: Iterable[bytes], *, sha256: str, size: int, start: int, length: int) -> Received:
+        """Take the next `length` bytes of a file, which begin at `start`; the last ones complete it.
+
+        Raises Conflict where the upload has come to another offset, IntegrityFailure when the whole is another file.
+        """
         ...
 
     def artifact_size(self, sha256: str) -> int:
@@ -354,7 +378,9 @@ class Service(
     Bytes,
     Working,
     Lifecycle,
+    Aliasing,
     Webhooks,
+    Identity,
     Protocol,
 ):
     """Everything the system can be asked to do."""

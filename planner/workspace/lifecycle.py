@@ -6,8 +6,10 @@ from planner.domain.lifecycle import LifecycleState, StateHistory, VariantState
 from planner.domain.listing import Page
 from planner.errors import InvalidInput
 from planner.registry import lifecycle, variants
+from planner.wire import acting
 from planner.wire.lifecycle import SetState
 from planner.wire.page import DEFAULT_LIMIT
+from planner.workspace.attribution import check_confines
 from planner.workspace.opened import Opened
 
 
@@ -23,6 +25,7 @@ class Lifecycle(Opened):
         with self.registry.write() as tx:
             tx.lock_revision()
             target = variants.get(tx, variant)
+            check_confines(target)
             before = lifecycle.get(tx, target.id).state
             if before is LifecycleState.DELETED and change.state is LifecycleState.ACTIVE:
                 self._check_files_are_back(target.id, [artifact.sha256 for artifact in target.artifacts])
@@ -33,7 +36,7 @@ class Lifecycle(Opened):
                 change.state,
                 reason=change.reason,
                 replacement_id=None if replacement is None else variants.get(tx, replacement).id,
-                actor=change.actor,
+                actor=acting.actor(change.actor),
                 expected=change.expected,
                 now=self.now(),
             )
