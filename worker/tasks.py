@@ -34,7 +34,7 @@ def construct_task(
 ) -> tuple[Construction, Environment]:
     """Build the files, and capture where that was done."""
     set_threads(spec.threads)
-    text = read().first(spec.limit) if spec.recipe.needs_text else None
+    text = read().first(spec.limit) if spec.recipe.uses_text else None
     construction = construct(base, out, expected, spec.recipe, text=text, device=spec.device, report=report)
     return construction, capture(resolve_device(construction.device))
 

@@ -43,9 +43,9 @@ def _integers(bits: int, group: int, *, symmetric: bool, method: str) -> Scheme:
     )
 
 
-def _both(number_format: NumberFormat, scaling: ActivationScaling) -> Scheme:
+def _both(number_format: NumberFormat, scaling: ActivationScaling, *, method: str = "rtn") -> Scheme:
     precision = Precision(format=number_format)
-    return Scheme(weight=precision, activation=precision, activation_scaling=scaling, method="rtn")
+    return Scheme(weight=precision, activation=precision, activation_scaling=scaling, method=method)
 
 
 def _packed(bits: int, group: int) -> KnownRecipe:
@@ -118,7 +118,7 @@ RECIPES: Final[tuple[KnownRecipe, ...]] = (
     ),
     KnownRecipe(
         recipe="int8_static",
-        scheme=_both(NumberFormat.INT8, ActivationScaling.STATIC),
+        scheme=_both(NumberFormat.INT8, ActivationScaling.STATIC, method="smoothquant"),
         variant_name="int8-static",
         needs_text=True,
     ),

@@ -98,7 +98,7 @@ def construct(
     config = check_directory(base)
     if "quantization_config" in config:
         raise InvalidInput("base", "is quantized already", allowed="a model at 16 or 32 bits")
-    if recipe.needs_text and text is None:
+    if recipe.uses_text and text is None:
         raise InvalidInput(
             "dataset",
             f"is missing: `{recipe_name(recipe)}` calibrates or trains on text",
@@ -116,7 +116,7 @@ def construct(
         base=base,
         device=target,
         left_alone=left_alone,
-        text=text if recipe.needs_text else None,
+        text=text if recipe.uses_text else None,
         report=part(report, 0.05, 0.7),
     )
     if given.text is not None:

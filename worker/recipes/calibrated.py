@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from planner.errors import InvalidFile, InvalidInput
+from worker.recipes.calibration_text import calibration_windows
 from worker.recipes.recipe import ComputeType, Ingredients
 from worker.recipes.stored import StoredRecipe
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
     from worker.recipes.magnitudes import Magnitudes
@@ -73,27 +76,13 @@ class CalibratedRecipe(StoredRecipe, frozen=True, kw_only=True):
 
         Raises InvalidInput when the text gives no window, JobFailed when the base's activations are not finite.
         """
-        from worker.engines.loading import context_limit, load_tokenizer
-        from worker.evaluate.windows import cut_windows
         from worker.recipes.magnitudes import watch
 
-        if given.text is None:
-            raise InvalidInput("dataset", "is missing", allowed="text to calibrate on")
-        length = min(self.window, context_limit(model) or self.window)
-        tokenizer = load_tokenizer(given.base)
-        chosen: dict[int, Any] = {}
-        for number, document in enumerate(given.text.documents):
-            for window in cut_windows([document], tokenizer, length=length)[:1]:
-                chosen[number] = window.ids
-            if len(chosen) == self.windows:
-                break
-        if not chosen:
-            raise InvalidInput(
-                "dataset", "has no document of two tokens or more", allowed="text to calibrate on"
-            )
-        given.facts["calibration_windows"] = len(chosen)
-        given.facts["calibration_tokens"] = sum(len(ids) for ids in chosen.values())
-        return watch(model, list(chosen.values()), given.report)
+        return watch(model, self.calibrate_on(model, given), given.report)
+
+    def calibrate_on(self, model: Any, given: Ingredients) -> list[npt.NDArray[np.int64]]:
+        """Return the windows of the calibration text. Raises InvalidInput when the text gives none."""
+        return calibration_windows(model, given, windows=self.windows, window=self.window)
 
     def input_scale(
         self,

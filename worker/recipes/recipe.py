@@ -47,7 +47,7 @@ class Ingredients:
     """Linear layers that must stay as they are, because the recipe refused their shapes (the output head among them);
     empty is transformers' own choice, the output head."""
     text: Dataset | None = None
-    """What to calibrate or train on; there when `Recipe.needs_text`. Never what the variant is evaluated on."""
+    """What to calibrate or train on; there when `Recipe.uses_text`. Never what the variant is evaluated on."""
     report: Report = ignore
     facts: dict[str, Fact] = field(default_factory=dict)
     """What the build learnt on the way, such as losses, memory and seconds; it becomes part of the provenance."""
@@ -62,7 +62,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What building needs of the machine, in the words of `planner.domain.requirement`: "cuda", "cc>=8.9",
     "library:bitsandbytes"."""
     needs_text: ClassVar[bool] = False
-    """Whether building calibrates or trains on text."""
+    """Whether building calibrates or trains on text, whatever the settings."""
     reload_tolerance: ClassVar[float] = 0.0
     """Largest logit difference allowed between the built and the reloaded model; 0 is bit-equal."""
 
@@ -70,6 +70,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def needs(self) -> tuple[str, ...]:
         """What running the variant needs of a machine; the same words as `requires`."""
         return self.requires
+
+    @property
+    def uses_text(self) -> bool:
+        """Whether building with these settings calibrates or trains on text."""
+        return self.needs_text
 
     @property
     @abstractmethod

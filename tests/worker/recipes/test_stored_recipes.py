@@ -28,6 +28,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("int4_packed", {"group_size": 32, "bits": 2}),
     ("int8_static", {}),
     ("int8_static", {"statistic": "absmax"}),
+    ("int8_static", {"smoothing": None}),
     ("int8_static", {"statistic": "percentile", "percentile": 99.0}),
     ("fp8_weight_only", {}),
     ("fp8_weight_only", {"granularity": "tensor"}),
