@@ -9,6 +9,10 @@ PlannerError
 ├── Conflict              conflict             409  exit 1   the state changed underneath, or contradicts the request
 │   ├── LeaseLost         lease-lost           409  exit 1   another worker holds the job now
 │   └── Draining          draining             409  exit 1   a worker that was told to take no more jobs asks for one
+├── NotAuthenticated      not-authenticated    401  exit 1   no token where one is needed, or one that does not work
+├── NotAllowed            not-allowed          403  exit 1   a token that works, but not for this
+├── TooManyRequests       too-many-requests    429  exit 1   too many failed attempts; waiting helps
+├── SignatureFailure      signature-failure    422  exit 1   a manifest that is unsigned, or not signed by the key asked for
 ├── EvidenceMissing       evidence-missing     422  exit 4   the question is fine, the evidence for an answer is not there
 ├── IntegrityFailure      integrity-failure    502  exit 1   bytes whose hash is not the promised one
 └── Unavailable           unavailable          503  exit 1   a server, database or disk that cannot be reached
@@ -128,6 +132,38 @@ class Draining(Conflict):
 
     code = "draining"
     title = "Worker is draining"
+
+
+class NotAuthenticated(PlannerError):
+    """The server asks for a token: there was none, or it is unknown, expired or revoked."""
+
+    code = "not-authenticated"
+    title = "Not authenticated"
+    status = 401
+
+
+class NotAllowed(PlannerError):
+    """The token works, but lacks the scope or is confined to other repositories."""
+
+    code = "not-allowed"
+    title = "Not allowed"
+    status = 403
+
+
+class TooManyRequests(PlannerError):
+    """Too many failed attempts; `retry_after` says how many seconds to wait."""
+
+    code = "too-many-requests"
+    title = "Too many requests"
+    status = 429
+
+
+class SignatureFailure(PlannerError):
+    """A manifest is unsigned, signed by another key, or is not the one that was signed."""
+
+    code = "signature-failure"
+    title = "Signature failure"
+    status = 422
 
 
 class EvidenceMissing(PlannerError):

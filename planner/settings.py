@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,14 @@ import msgspec
 from planner.errors import InvalidInput
 
 DEFAULT_PORT = 8765
+
+
+class AuthMode(StrEnum):
+    """Which requests need a token."""
+
+    OFF = "off"
+    WRITES = "writes"
+    ALL = "all"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +37,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Price file, see `planner.workspace.pricing`."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names a server on loopback answers to besides its own, such as that of a proxy in front of it."""
+    auth: AuthMode = AuthMode.OFF
+    """Which requests need a token."""
+    oidc: Path | None = None
+    """File of trusted publishers, see `planner.domain.trusted_publisher`."""
+    unprotected: bool = False
+    """Whether a server that others can reach may run with `auth` off."""
 
     webhook_loopback: bool = False
     """Whether webhooks may lead to this machine itself."""
@@ -54,7 +69,9 @@ def load_settings(
     Variables: PLANNER_DATA_DIR, PLANNER_DATABASE_URL (sqlite:// or postgresql://), PLANNER_HOST, PLANNER_PORT,
     PLANNER_PRICES (a price file), PLANNER_LOG_LEVEL, PLANNER_ALLOWED_HOSTS (host names, comma-separated),
     PLANNER_WEBHOOK_LOOPBACK (0 or 1), PLANNER_REFERENCE_ROOTS (folders, separated as in PATH), PLANNER_REFERENCE_BUCKETS
-    (bucket or bucket/prefix, comma-separated); XDG_DATA_HOME or HOME place the default data folder.
+    (bucket or bucket/prefix, comma-separated),
+    PLANNER_AUTH (off, writes or all: which requests need a token), PLANNER_OIDC (a file of trusted publishers),
+    PLANNER_UNPROTECTED (1 lets a server that others can reach run with PLANNER_AUTH off); XDG_DATA_HOME or HOME place the default data folder.
     """
     if data_dir is None:
         home = environ.get("XDG_DATA_HOME") or str(
@@ -77,7 +94,17 @@ def load_settings(
     loopback = environ.get("PLANNER_WEBHOOK_LOOPBACK", "0")
     if loopback not in {"0", "1"}:
         raise InvalidInput("PLANNER_WEBHOOK_LOOPBACK", f"`{loopback}` is neither", allowed="0 or 1")
+    auth = environ.get("PLANNER_AUTH", "").strip().lower() or AuthMode.OFF.value
+    if auth not in set(AuthMode):
+        raise InvalidInput("PLANNER_AUTH", f"`{auth[:40]}` is unknown", allowed=", ".join(AuthMode))
+    unprotected = environ.get("PLANNER_UNPROTECTED", "").strip().lower()
+    if unprotected not in {"", "0", "1", "true", "false"}:
+        raise InvalidInput("PLANNER_UNPROTECTED", f"`{unprotected[:40]}` is unknown", allowed="1 or 0")
+    oidc = environ.get("PLANNER_OIDC")
     return Settings(
+        auth=AuthMode(auth),
+        unprotected=unprotected in {"1", "true"},
+        oidc=Path(oidc).expanduser().absolute() if oidc else None,
         data_dir=data_dir,
         database_url=environ.get("PLANNER_DATABASE_URL") or f"sqlite:///{data_dir / 'planner.db'}",
         host=environ.get("PLANNER_HOST", "127.0.0.1"),

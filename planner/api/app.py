@@ -31,15 +31,20 @@ from planner.api import (
     jobs,
     lifecycle,
     models,
+    oauth,
     plans,
     recommend,
+    references,
+    tokens,
     training,
     variants,
     webhooks,
     workers,
 )
+from planner.api.authentication import protect
 from planner.api.decoding import StrictRequest
 from planner.api.errors import HANDLERS
+from planner.api.failure_limit import FailureLimit
 from planner.api.fencing import check_lease
 from planner.api.metrics import MetricsController, metrics_config
 from planner.api.openapi import StructSchemas, openapi_config
@@ -105,6 +110,7 @@ def create_app(
 
     built = dashboard.Dashboard(dashboard.find_folder())
     view = hub_view.HubView()
+    failures = FailureLimit()
     v1 = Router(
         "/api/v1",
         route_handlers=[
@@ -116,6 +122,7 @@ def create_app(
             explaining.router,
             deploy.router,
             models.router,
+            references.router,
             variants.router,
             artifacts.router,
             devices.router,
@@ -128,16 +135,18 @@ def create_app(
             webhooks.router,
             lifecycle.router,
             health.router,
+            tokens.router,
         ],
         guards=[check_query, check_lease],
     )
     app = Litestar(
-        route_handlers=[v1, hub.router, MetricsController, dashboard.router],
+        route_handlers=[v1, hub.router, oauth.router, MetricsController, dashboard.router],
         lifespan=[lifespan],
         dependencies={
             "service": Provide(provide_service, sync_to_thread=False),
             "upload_threads": Provide(provide_upload_threads, sync_to_thread=False),
             "dashboard": Provide(lambda: built, sync_to_thread=False),
+            "failure_limit": Provide(lambda: failures, sync_to_thread=False),
             "hub_view": Provide(lambda: view, sync_to_thread=False),
             "max_artifact_bytes": Provide(lambda: max_artifact_bytes, sync_to_thread=False),
         },
@@ -152,7 +161,7 @@ def create_app(
         logging_config=None,
         debug=False,
     )
-    app.asgi_handler = hub.read_addresses(app.asgi_handler)
+    app.asgi_handler = protect(hub.read_addresses(app.asgi_handler), app.state, settings, failures)
     return app
 
 

@@ -18,7 +18,8 @@ from litestar import Request, Response, Router, get, post, route
 from litestar.di import NamedDependency, Provide
 from litestar.enums import ScopeType
 from litestar.params import RawBody, SkipValidation
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Send
+from litestar.types import Scope as ASGIScope
 
 from planner.api import hub_documents, hub_plans, hub_revisions
 from planner.api.artifacts import respond_with_file
@@ -30,7 +31,9 @@ from planner.api.hub_revisions import Snapshot
 from planner.api.hub_standing import standing
 from planner.api.hub_view import HubView
 from planner.api.safety import RAW_BODY
+from planner.domain.identity import ANONYMOUS, Scope
 from planner.domain.variant import Artifact, Variant
+from planner.wire import acting
 from planner.wire.serving import Load, Serving
 
 PREFIX: Final = "/api/hub"
@@ -48,7 +51,7 @@ HubRequest = Request[Any, Any, Any]
 def read_addresses(app: ASGIApp) -> ASGIApp:
     """Return `app` behind a reader of addresses, which sends requests of the protocol to the handlers of this module."""
 
-    async def read(scope: Scope, receive: Receive, send: Send) -> None:
+    async def read(scope: ASGIScope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
             root = scope["root_path"] if "root_path" in scope else ""  # noqa: SIM401 - `get` of a scope is untyped
             address = parse(scope["raw_path"].decode("latin-1").removeprefix(root))
@@ -78,6 +81,7 @@ def _load(request: HubRequest, repository: Repository, revision: str) -> Load:
         user_agent=request.headers.get("user-agent", ""),
         repository=repository.id,
         revision=revision,
+        principal=principal.name if (principal := acting.current()) else None,
     )
 
 
@@ -221,13 +225,16 @@ def auth_check(service: HubService, hub_view: View, where: Where) -> Response[by
 
 @get("/whoami", sync_to_thread=False)
 def whoami() -> Response[bytes]:
-    """Say that callers are not told apart: whoever reaches the server may read."""
-    token = {"displayName": "anonymous", "role": "read"}
+    """Say whose token the request was made with; without one nobody is told apart."""
+    principal = acting.current()
+    name = ANONYMOUS if principal is None else principal.name
+    writes = principal is not None and any(principal.may(scope) for scope in (Scope.REGISTER, Scope.PROMOTE))
+    token = {"displayName": name, "role": "write" if writes else "read"}
     return _json(
         {
             "type": "user",
-            "name": "anonymous",
-            "fullname": "anonymous",
+            "name": name,
+            "fullname": name,
             "orgs": [],
             "auth": {"type": "access_token", "accessToken": token},
         }

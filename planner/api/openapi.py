@@ -32,6 +32,7 @@ _TAGS = {
     "Workers": "The workers that ask for jobs: what they state, and telling one to take no more.",
     "Aliases": "Names that move between variants.",
     "Webhooks": "Addresses that are told of what happens.",
+    "Identity": "Tokens, who registered what, and signatures.",
     "Server": "The server itself.",
 }
 

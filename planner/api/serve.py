@@ -14,6 +14,7 @@ import uvicorn
 from litestar import Litestar
 
 from planner.api.app import create_app
+from planner.api.authentication import check_exposure
 from planner.errors import Unavailable
 from planner.settings import Settings, load_settings
 
@@ -28,9 +29,10 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM; `ready` gets the URL once requests are answered. Prints nothing itself.
 
-    Port 0 picks a free one. Raises Unavailable when the address cannot be listened on, and whatever opening the
+    Port 0 picks a free one. Raises InvalidInput when others could reach a server that asks for no token, Unavailable when the address cannot be listened on, and whatever opening the
     workspace raises.
     """
+    check_exposure(settings)
     with _listen(settings) as listener:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
@@ -42,7 +44,9 @@ def serve(
 
 def application() -> Litestar:
     """Return the app of the environment's settings, for another ASGI server: `granian --factory planner.api.serve:application`."""
-    return create_app(load_settings(os.environ), freeze=True)
+    settings = load_settings(os.environ)
+    check_exposure(settings)
+    return create_app(settings, freeze=True)
 
 
 def _config(settings: Settings, grace_seconds: int) -> uvicorn.Config:

@@ -36,6 +36,8 @@ _HELP: Final = {
     "submit": "Register results that a worker made offline",
     "fetch": "Download a variant, every hash checked",
     "webhook": "Tell addresses of what happens; list, test and replay deliveries",
+    "sign": "Sign a variant's manifest with a key that stays here",
+    "token": "Make, list and revoke tokens for a server that asks for them",
     "downloads": "List what Hugging Face clients were served: to whom, when and why",
     "demo": "Build, measure and choose variants of the reference model",
 }

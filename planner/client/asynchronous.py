@@ -11,6 +11,7 @@ import httpx
 import planner
 from planner.client import answering
 from planner.client.calls import Call
+from planner.client.credentials import authorization
 
 T = TypeVar("T")
 
@@ -18,7 +19,9 @@ T = TypeVar("T")
 class AsyncClient:
     """A server's use cases for asyncio: `await client.send(calls.variants())`. Retries and errors are Client's."""
 
-    def __init__(self, base_url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, base_url: str, *, transport: httpx.AsyncBaseTransport | None = None, token: str | None = None
+    ) -> None:
         self.base_url = answering.check_base_url(base_url)
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
@@ -26,7 +29,7 @@ class AsyncClient:
             timeout=answering.TIMEOUT,
             limits=answering.LIMITS,
             trust_env=not answering.is_local(self.base_url),
-            headers={"User-Agent": f"variant-planner/{planner.__version__}"},
+            headers={"User-Agent": f"variant-planner/{planner.__version__}", **authorization(token)},
         )
 
     async def aclose(self) -> None:

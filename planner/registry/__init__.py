@@ -9,7 +9,9 @@ with registry.read() as tx:
 
 from __future__ import annotations
 
+from planner.registry import identity_tables as identity_tables  # its tables belong to every schema
 from planner.registry import migrate
+from planner.registry import upload_tables as upload_tables  # same
 from planner.registry.engine import connect
 from planner.registry.pages import Page
 from planner.registry.transaction import ReadTransaction, Registry, Transaction, WriteTransaction

@@ -30,6 +30,7 @@ _COLUMNS: Final = (
     Downloads.user_agent,
     Downloads.started_at,
     Downloads.last_at,
+    Downloads.principal,
 )
 
 
@@ -112,7 +113,7 @@ def page(
     return fetch(tx, statement, keyset, _row, limit=limit, cursor=cursor)
 
 
-def _row(row: Row[str, str, str, str, str | None, str, str, datetime, datetime]) -> DownloadRow:
+def _row(row: Row[str, str, str, str, str | None, str, str, datetime, datetime, str | None]) -> DownloadRow:
     return DownloadRow(
         id=row.id,
         repository=row.repository,
@@ -123,4 +124,5 @@ def _row(row: Row[str, str, str, str, str | None, str, str, datetime, datetime])
         user_agent=row.user_agent,
         started_at=row.started_at,
         last_at=row.last_at,
+        principal=row.principal,
     )

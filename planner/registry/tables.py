@@ -339,6 +339,7 @@ class Downloads(Base):
     revision: Mapped[str]
     variant_id: Mapped[str]
     plan_id: Mapped[str | None]
+    principal: Mapped[str | None]
 
     __table_args__ = (
         Index(None, "started_at", "id"),

@@ -47,3 +47,5 @@ class DownloadRow(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     last_at: datetime
     """Last request that was noted; requests within a minute of it are not."""
+    principal: str | None = None
+    """Whose token it was; None for a request without one."""

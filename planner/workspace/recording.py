@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from planner.artifacts.hash_cache import HashCache
 from planner.artifacts.manifest import scan
 from planner.domain.alias import Alias
 from planner.domain.device import Device
@@ -14,9 +15,11 @@ from planner.domain.evaluation import Evaluation
 from planner.domain.profile import Profile
 from planner.domain.variant import Artifact, Provenance
 from planner.registry import aliases, devices, evaluations, profiles, variants
+from planner.wire import acting
 from planner.wire.progress import Steps
 from planner.wire.replies import Registration, Submission
 from planner.wire.requests import Manifest
+from planner.workspace.attribution import check_confines_of
 from planner.workspace.files import Files
 from planner.workspace.registration import inspect_folder, register_inspected, register_manifest, stored
 
@@ -35,10 +38,12 @@ class Recording(Files):
         runtimes: tuple[str, ...] = (),
         dry_run: bool = False,
         progress: Callable[[int, int], None] | None = None,
+        hash_cache: Path | None = None,
     ) -> Registration:
         """Register a folder of files: hash, inspect, store what is new, record."""
         steps = Steps(directory, progress, passes=1 if dry_run else 2)
-        artifacts = scan(directory, progress=steps.advance)
+        cache = HashCache(hash_cache, directory) if hash_cache is not None else None
+        artifacts = scan(directory, progress=steps.advance, cache=cache)
         manifest = Manifest(
             artifacts=artifacts,
             model=model,
@@ -83,11 +88,13 @@ class Recording(Files):
     def submit_profile(self, profile: Profile) -> Submission:
         """Add speed and memory evidence."""
         with self.registry.write() as tx:
+            check_confines_of(tx, profile.variant_id)
             return Submission(id=profile.id, created=profiles.add(tx, profile))
 
     def submit_evaluation(self, evaluation: Evaluation) -> Submission:
         """Add accuracy evidence."""
         with self.registry.write() as tx:
+            check_confines_of(tx, evaluation.variant_id)
             return Submission(id=evaluation.id, created=evaluations.add(tx, evaluation))
 
     def put_device(self, device: Device) -> Device:
@@ -107,6 +114,7 @@ class Recording(Files):
         """Point an alias at a variant; names of variants are resolved to ids first."""
         with self.registry.write() as tx:
             target = variants.get(tx, variant).id
+            check_confines_of(tx, target)
             if isinstance(expected, str):
                 expected = variants.get(tx, expected).id
             return aliases.move(
@@ -114,6 +122,6 @@ class Recording(Files):
                 name,
                 target,
                 expected=aliases.ANY if expected is msgspec.UNSET else expected,
-                actor=actor or "unnamed",
+                actor=acting.actor(actor),
                 now=self.now(),
             )

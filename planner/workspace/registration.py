@@ -12,14 +12,16 @@ from planner.artifacts.inspection import Inspection, inspect
 from planner.artifacts.store import BlobStore
 from planner.domain.figure import Basis, exact
 from planner.domain.scheme import Scheme
+from planner.domain.scheme_label import check_claim, check_name
 from planner.domain.units import Unit
 from planner.domain.variant import Artifact, Variant, manifest_digest
 from planner.errors import Conflict, InvalidInput, NotFound
 from planner.registry import Registry, blobs, models, variants
 from planner.registry.transaction import Transaction, WriteTransaction
+from planner.wire import acting
 from planner.wire.replies import Registration
 from planner.wire.requests import Manifest
-from planner.workspace.labels import check_claim, check_name
+from planner.workspace.attribution import check_confines, note_registration
 from planner.workspace.matching import Match, is_match, match_model
 
 
@@ -38,6 +40,8 @@ def register_manifest(
         _check_labels(manifest, known.scheme)
         kept = _kept(registry, manifest, known)
         if not missing or manifest.dry_run:
+            if not manifest.dry_run:
+                _note_again(registry, known, now=now)
             return reply(manifest, known, created=False, missing=missing, warnings=kept)
     if missing and not manifest.dry_run:
         raise Conflict(
@@ -134,6 +138,13 @@ def _kept(registry: Registry, manifest: Manifest, known: Variant) -> tuple[str, 
     return tuple(kept)
 
 
+def _note_again(registry: Registry, known: Variant, *, now: datetime) -> None:
+    check_confines(known)
+    if acting.current() is not None:
+        with registry.write() as tx:
+            note_registration(tx, known.id, created=False, now=now)
+
+
 def _missing(store: BlobStore, artifacts: tuple[Artifact, ...]) -> tuple[str, ...]:
     missing: dict[str, None] = {}
     for number, artifact in enumerate(artifacts):
@@ -202,7 +213,10 @@ def _write(
 ) -> tuple[Variant, bool]:
     if match.created:
         models.put(tx, match.model, source="registered")
-    variant, created = variants.register(tx, _variant(tx, manifest, inspection, match, now=now))
+    offered = _variant(tx, manifest, inspection, match, now=now)
+    check_confines(offered)
+    variant, created = variants.register(tx, offered)
+    note_registration(tx, variant.id, created=created, now=now)
     for artifact in variant.artifacts:
         blobs.record(tx, artifact.sha256, artifact.size)
     return variant, created

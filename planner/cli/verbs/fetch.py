@@ -10,6 +10,7 @@ import rich_click as click
 from rich.text import Text
 
 from planner.artifacts.fetch import fetch
+from planner.cli.fetched_signatures import place_signature, verified_signature
 from planner.cli.locks import load_lock
 from planner.cli.render.progress import byte_progress
 from planner.cli.session import Session, console, session_options
@@ -85,19 +86,28 @@ def _of_lock(lock: Lock) -> Wanted:
 @click.option(
     "--workers", type=click.IntRange(1, 32), default=4, show_default=True, help="Files fetched at a time."
 )
+@click.option(
+    "--verify-key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Public key (PEM) that must have signed the manifest; nothing is fetched otherwise.",
+)
 @session_options
-def command(*, session: Session, names: tuple[str, ...], lock: Path | None, workers: int) -> None:
+def command(
+    *, session: Session, names: tuple[str, ...], lock: Path | None, workers: int, verify_key: Path | None
+) -> None:
     """Download VARIANT (or what a plan chose) into DIRECTORY.
 
     VARIANT is an id, the start of one, a name, an alias or a plan's id. A killed fetch goes on where it stopped; a file
     appears under its name only when all its bytes have the right sha256. With --lock nothing is looked up: names, sizes
-    and hashes are the lock's, wherever the bytes come from.
+    and hashes are the lock's, wherever the bytes come from. With --verify-key the signature of the manifest is checked first,
+    and placed as model.sig beside the files.
     """
     if len(names) != (2 if lock is None else 1):
         raise click.UsageError("give VARIANT and DIRECTORY, or --lock and DIRECTORY")
     directory = Path(names[-1])
     with session.service() as service:
         found = _of_variant(resolve(service, names[0])) if lock is None else _of_lock(load_lock(lock))
+        signature = None if verify_key is None else verified_signature(service, found, verify_key)
         total = sum(artifact.size for artifact in found.artifacts)
         here: dict[str, int] = {}
         with byte_progress(f"fetching {found.name}", quiet=session.json) as bar:
@@ -110,8 +120,11 @@ def command(*, session: Session, names: tuple[str, ...], lock: Path | None, work
             report = fetch(
                 ServiceSource(service), found.artifacts, directory, workers=workers, progress=advance
             )
+        if signature is not None:
+            place_signature(signature, directory)
     if session.json:
-        session.print_json({"variant_id": found.id, "directory": str(directory), "report": report})
+        signed = {} if verify_key is None else {"verified_with": str(verify_key)}
+        session.print_json({"variant_id": found.id, "directory": str(directory), "report": report, **signed})
         return
     out = console()
     out.print(Text("fetched: ", style="bold") + Text(f"{found.id}"))
@@ -119,3 +132,7 @@ def command(*, session: Session, names: tuple[str, ...], lock: Path | None, work
         f"  {report.files} files, {format_bytes(report.bytes_total)}, every sha256 checked, in {directory}"
         f" ({format_bytes(report.bytes_fetched)} transferred, {format_bytes(report.bytes_resumed)} were there)"
     )
+    if verify_key is not None:
+        out.print(
+            f"  manifest signed by the key in {verify_key}; the signature is in model.sig", soft_wrap=True
+        )

@@ -9,6 +9,7 @@ import rich_click as click
 from rich.text import Text
 
 from planner.cli.render.answer import render_plan
+from planner.cli.render.registrations import registrations_table
 from planner.cli.render.tables import evaluations_table, listing, profiles_table, record
 from planner.cli.session import Session, console, session_options
 from planner.domain.outcome import Plan
@@ -56,12 +57,26 @@ def _print_variant(service: Service, variant: Variant) -> None:
     out.print(evaluations_table(evaluations.items) if evaluations.items else "loss: no evidence")
     out.print()
     out.print(profiles_table(profiles.items) if profiles.items else "speed and memory: no evidence")
+    _print_registrations(service, variant)
     if variant.artifacts:
         files = listing(("file", "bytes", "sha256"))
         for artifact in variant.artifacts:
             files.add_row(artifact.path, f"{artifact.size:,}", artifact.sha256)
         out.print()
         out.print(files)
+
+
+def _print_registrations(service: Service, variant: Variant) -> None:
+    registrations = service.registrations(variant=variant.id, limit=20).items
+    signatures = service.signatures(variant.id)
+    if registrations:
+        console().print()
+        console().print(registrations_table(registrations))
+    for signature in signatures:
+        by = f"key {signature.key[:16]}…" if signature.key else "no plain key"
+        console().print(
+            f"signed with {by}, handed in {signature.signed_at:%Y-%m-%d %H:%M} by {signature.actor}"
+        )
 
 
 @click.command("show")
