@@ -8,15 +8,18 @@ each other wait, never the rest of the server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
+from contextvars import copy_context
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from planner.api.errors import BadRequest, TooLarge
 from planner.errors import PlannerError
 from planner.wire.replies import Upload
 from planner.wire.service import Service
+
+T = TypeVar("T")
 
 PIECE_BYTES: Final = 1 << 20
 SILENCE_SECONDS: Final = 60.0
@@ -34,8 +37,22 @@ async def receive(
 ) -> Upload:
     """Store the request body `stream` under `sha256`.
 
-    Raises IntegrityFailure when the bytes are other ones, TooLarge past `limit` bytes, BadRequest when the client goes
-    away or falls silent; in each case nothing is kept.
+    Raises IntegrityFailure when the bytes are other ones, and what `consume` raises; in each case nothing is kept.
+    """
+    store = partial(service.upload, sha256=sha256, size=size)
+    return await consume(stream, store, limit=limit, threads=threads)
+
+
+async def consume(
+    stream: AsyncIterator[bytes],
+    reader: Callable[[Iterator[bytes]], T],
+    *,
+    limit: int,
+    threads: Executor,
+) -> T:
+    """Return what `reader` makes of the request body `stream`, whose pieces it gets in a thread.
+
+    Raises TooLarge past `limit` bytes, BadRequest when the client goes away or falls silent, and whatever `reader` raises.
     """
     loop = asyncio.get_running_loop()
     received = 0
@@ -67,4 +84,5 @@ async def receive(
         finally:
             ahead.cancel()
 
-    return await loop.run_in_executor(threads, partial(service.upload, pieces(), sha256=sha256, size=size))
+    # The thread works in the request's context, which says on whose behalf.
+    return await loop.run_in_executor(threads, copy_context().run, reader, pieces())
