@@ -52,7 +52,7 @@ _MAX_CONFIG_BYTES: Final = 10_000_000
 def refuse_code(files: Mapping[str, Path]) -> None:
     """Raise UnsafeFile when any of `files` (path inside the variant → place on disk) can run code when loaded."""
     for label in files:
-        _check_name(label)
+        refuse_name(label)
     for label, path in files.items():
         if PurePosixPath(label).suffix.lower() not in {
             ".safetensors",
@@ -64,7 +64,8 @@ def refuse_code(files: Mapping[str, Path]) -> None:
             _check_config(label, read_json_object(path, label, limit=_MAX_CONFIG_BYTES, finite=False))
 
 
-def _check_name(label: str) -> None:
+def refuse_name(label: str) -> None:
+    """Raise UnsafeFile when a file is of a format that can run code by its name alone."""
     name = PurePosixPath(label).name.lower()
     last = PurePosixPath(name).suffix.removeprefix(".")
     if last in _PICKLES:

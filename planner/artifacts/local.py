@@ -104,6 +104,28 @@ class LocalStore:
         with open_regular(path, path.name) as file:
             return self.put(read_chunks(file), sha256=sha256)
 
+    @property
+    def staging(self) -> Path:
+        """Folder on the same file system for what is not a blob yet; files that nobody writes to are swept away."""
+        return self._staging
+
+    def adopt(self, staged: Path, descriptor: int, *, sha256: str, size: int) -> bool:
+        """Make a verified file in the staging folder the blob `sha256`; return whether there was none.
+
+        `descriptor` is the open file, which nobody else may be writing to.
+        """
+        place = self._place(sha256)
+        with disk_errors("placing a blob"):
+            os.fchmod(descriptor, 0o444)
+            os.fsync(descriptor)
+            if self.size(sha256) == size:
+                staged.unlink(missing_ok=True)
+                return False
+            make_directories(place.parent)
+            staged.replace(place)
+            sync_directory(place.parent)
+        return True
+
     def sweep(self, *, older_than: float = STAGING_MAX_AGE_S) -> int:
         """Remove staging files that nobody has written to for `older_than` seconds; returns how many."""
         removed, now = 0, time.time()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from planner.artifacts.durable import hash_stream, open_regular
+from planner.artifacts.hash_cache import HashCache
 from planner.domain.variant import Artifact, check_path
 from planner.errors import InvalidFile, InvalidInput
 
@@ -23,12 +24,16 @@ _SKIPPED_FOLDERS: Final = frozenset({"__pycache__"})
 
 
 def scan(
-    directory: Path, *, progress: Callable[[int], None] | None = None, workers: int = 4
+    directory: Path,
+    *,
+    progress: Callable[[int], None] | None = None,
+    workers: int = 4,
+    cache: HashCache | None = None,
 ) -> tuple[Artifact, ...]:
     """Return the files under `directory` as artifacts, sorted by path.
 
     Hidden files and folders (`.git`, `.cache`, …) and `__pycache__` are left out. `progress` gets the bytes hashed
-    since its last call. Raises InvalidInput for a missing or empty folder, InvalidFile for anything that is not a
+    since its last call; files whose hash `cache` knows are not read. Raises InvalidInput for a missing or empty folder, InvalidFile for anything that is not a
     regular file inside the folder, for a name that cannot be kept, and for a file that changes while it is read.
     """
     if not directory.is_dir():
@@ -49,13 +54,20 @@ def scan(
                 progress(count)
 
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="scan") as pool:
-        futures = [pool.submit(_hash, path, label, report) for label, path in files]
+        futures = [pool.submit(_hash, path, label, report, cache) for label, path in files]
         try:
             artifacts = [future.result() for future in futures]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    if cache is not None:
+        cache.save()
     return tuple(sorted(artifacts))
+
+
+def is_left_out(path: str) -> bool:
+    """Return whether a file with this path inside a folder is no part of a variant: hidden, or a cache of Python's."""
+    return any(part.startswith(".") or part in _SKIPPED_FOLDERS for part in path.split("/"))
 
 
 def _walk(folder: Path, prefix: str, root: Path, depth: int = 0) -> Iterator[tuple[str, Path]]:
@@ -64,7 +76,7 @@ def _walk(folder: Path, prefix: str, root: Path, depth: int = 0) -> Iterator[tup
     count = 0
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name.startswith(".") or entry.name in _SKIPPED_FOLDERS:
+            if is_left_out(entry.name):
                 continue
             label = prefix + entry.name
             _check_name(entry.name, label)
@@ -121,11 +133,18 @@ def _follow(path: Path, label: str, root: Path) -> Path:
     return real
 
 
-def _hash(path: Path, label: str, progress: Callable[[int], None]) -> Artifact:
+def _hash(
+    path: Path, label: str, progress: Callable[[int], None], cache: HashCache | None = None
+) -> Artifact:
     with open_regular(path, label, follow=False) as file:
         before = os.fstat(file.fileno())
+        if cache is not None and (known := cache.get(label, before)) is not None:
+            progress(before.st_size)
+            return Artifact(path=label, size=before.st_size, sha256=known)
         hasher, total = hash_stream(file, progress)
         after = os.fstat(file.fileno())
     if total != before.st_size or (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
         raise InvalidFile(label, "", "changed while it was read", allowed="a folder nobody writes to")
+    if cache is not None:
+        cache.put(label, after, hasher.hexdigest())
     return Artifact(path=label, size=total, sha256=hasher.hexdigest())
