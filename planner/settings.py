@@ -46,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     webhook_loopback: bool = False
     """Whether webhooks may lead to this machine itself."""
+    gate_floor: Path | None = None
+    """Policy file that every gate's policy must be at least as strict as, see `planner.gate.floor`."""
     reference_roots: tuple[Path, ...] = ()
     """Folders whose files may be registered by naming a path instead of uploading."""
     reference_buckets: tuple[str, ...] = ()
@@ -70,6 +72,7 @@ def load_settings(
     PLANNER_PRICES (a price file), PLANNER_LOG_LEVEL, PLANNER_ALLOWED_HOSTS (host names, comma-separated),
     PLANNER_WEBHOOK_LOOPBACK (0 or 1), PLANNER_REFERENCE_ROOTS (folders, separated as in PATH), PLANNER_REFERENCE_BUCKETS
     (bucket or bucket/prefix, comma-separated),
+    PLANNER_GATE_FLOOR (a policy file that no gate may be laxer than),
     PLANNER_AUTH (off, writes or all: which requests need a token), PLANNER_OIDC (a file of trusted publishers),
     PLANNER_UNPROTECTED (1 lets a server that others can reach run with PLANNER_AUTH off); XDG_DATA_HOME or HOME place the default data folder.
     """
@@ -101,6 +104,7 @@ def load_settings(
     if unprotected not in {"", "0", "1", "true", "false"}:
         raise InvalidInput("PLANNER_UNPROTECTED", f"`{unprotected[:40]}` is unknown", allowed="1 or 0")
     oidc = environ.get("PLANNER_OIDC")
+    floor = environ.get("PLANNER_GATE_FLOOR")
     return Settings(
         auth=AuthMode(auth),
         unprotected=unprotected in {"1", "true"},
@@ -115,6 +119,7 @@ def load_settings(
             name for part in environ.get("PLANNER_ALLOWED_HOSTS", "").split(",") if (name := part.strip())
         ),
         webhook_loopback=loopback == "1",
+        gate_floor=Path(floor).expanduser().absolute() if floor else None,
         reference_roots=tuple(
             Path(part).expanduser().absolute()
             for part in environ.get("PLANNER_REFERENCE_ROOTS", "").split(os.pathsep)

@@ -98,6 +98,9 @@ RULES: Final[tuple[Rule, ...]] = (
         "/api/v1/check",
         "/api/v1/deploy",
         "/api/v1/artifacts/missing",
+        "/api/v1/gates/preview",
+        "/api/v1/gates/all",
+        "/api/v1/gates/policy",
     ),
     *_rules("PUT", EVIDENCE, "/api/v1/artifacts/*"),
     *_rules("POST", BUILD, "/api/v1/variants"),
@@ -109,6 +112,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *_rules(
         "POST PUT DELETE PATCH", PROMOTE, "/api/v1/aliases/**", "/api/v1/variants/**", "/api/v1/states/**"
     ),
+    *_rules("POST", PROMOTE, "/api/v1/gates"),
     # The handlers behind the Hugging Face protocol: asked directly they know no repository.
     *_rules("GET HEAD POST PUT DELETE", READ, "/api/hub/*"),
 )

@@ -24,9 +24,13 @@ from planner.api import (
     evidence,
     explaining,
     fleet,
+    gates,
     health,
     hub,
+    hub_commit,
+    hub_lfs,
     hub_view,
+    hub_write,
     imports,
     jobs,
     lifecycle,
@@ -134,13 +138,14 @@ def create_app(
             downloads.router,
             webhooks.router,
             lifecycle.router,
+            gates.router,
             health.router,
             tokens.router,
         ],
         guards=[check_query, check_lease],
     )
     app = Litestar(
-        route_handlers=[v1, hub.router, oauth.router, MetricsController, dashboard.router],
+        route_handlers=[v1, hub.router, hub_write.router, hub_commit.router, hub_lfs.router, oauth.router, MetricsController, dashboard.router],
         lifespan=[lifespan],
         dependencies={
             "service": Provide(provide_service, sync_to_thread=False),
@@ -170,6 +175,7 @@ def _open(settings: Settings) -> Workspace:
 
     workspace = Workspace(settings)
     workspace.snapshots.current()
+    _ = workspace.publishers  # what is wrong with the file is said at the start, not to the first pipeline
     return workspace
 
 

@@ -30,6 +30,7 @@ _TAGS = {
     "Evidence": "Profiles and evaluations.",
     "Jobs": "Work for workers.",
     "Workers": "The workers that ask for jobs: what they state, and telling one to take no more.",
+    "Gates": "Whether a build may take the place of another, by a policy.",
     "Aliases": "Names that move between variants.",
     "Webhooks": "Addresses that are told of what happens.",
     "Identity": "Tokens, who registered what, and signatures.",

@@ -18,6 +18,7 @@ from planner.client.aliasing import Aliasing
 from planner.client.calls import Call
 from planner.client.credentials import authorization
 from planner.client.explaining import Explaining
+from planner.client.gating import Gating
 from planner.client.identity import Identity
 from planner.client.lifecycle import Lifecycle
 from planner.client.registering import register_folder
@@ -60,7 +61,7 @@ from planner.wire.rows import AliasHistory, DownloadRow, PlanRow
 T = TypeVar("T")
 
 
-class Client(Explaining, Lifecycle, Aliasing, Webhooks, Identity):
+class Client(Explaining, Lifecycle, Aliasing, Webhooks, Identity, Gating):
     """A server's use cases. Thread-safe. Calls that can be repeated harmlessly are retried when the server is away.
 
     Errors are those of `planner.errors` that the server raised; one that cannot be reached is Unavailable. The token is

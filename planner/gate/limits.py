@@ -109,7 +109,7 @@ def limit_trial(rule: Limit, policy: Policy, evidence: Evidence, *, now: datetim
         return _weights(check, rule, evidence)
     mine, stale = _groups(rule, evidence.profiles, policy, now=now)
     if not mine:
-        return _gap(check, stale, f"no run measured it{_where(rule)}")
+        return _gap(check, stale, _unmeasured(rule, evidence.profiles, "the build"))
     if regression is None:
         print_, runs = max(mine.items(), key=_most)
         return _absolute(check, rule, print_, runs, unit)
@@ -117,7 +117,7 @@ def limit_trial(rule: Limit, policy: Policy, evidence: Evidence, *, now: datetim
         return _gap(check, None, "what it is held against is not registered, and has no runs")
     theirs, stale = _groups(rule, evidence.reference_profiles, policy, now=now)
     if not theirs:
-        return _gap(check, stale, f"{evidence.reference.name}, held against, has no such run{_where(rule)}")
+        return _gap(check, stale, _unmeasured(rule, evidence.reference_profiles, evidence.reference.name))
     shared = [each for each in mine if each in theirs]
     if not shared:
         return _gap(check, None, _unlike(mine, theirs))
@@ -130,18 +130,48 @@ def limit_trial(rule: Limit, policy: Policy, evidence: Evidence, *, now: datetim
 def runs_of(rule: Limit, profiles: Iterable[Profile]) -> list[tuple[Profile, float]]:
     """Return the profiles that have what a rule limits, with its value; those in doubt or unstable are left out."""
     found: list[tuple[Profile, float]] = []
-    for profile in profiles:
-        named = rule.runtime is None or canonical(profile.runtime.name) == canonical(rule.runtime)
-        placed = rule.device in {None, profile.device_id}
-        point = _point(rule, profile)
-        if profile.doubt is not None or not named or not placed or point is None:
-            continue
-        if point.stability is not None and not point.stability.is_stable:
-            continue
+    for profile, point in _points(rule, profiles):
         value = _value(rule, point)
-        if value is not None and value > 0:
+        if _objection(rule, profile, point) is None and value is not None and value > 0:
             found.append((profile, value))
     return found
+
+
+def _points(rule: Limit, profiles: Iterable[Profile]) -> list[tuple[Profile, ProfilePoint]]:
+    """Return the point of each profile on the machines and engines that a rule is about."""
+    return [
+        (profile, point)
+        for profile in profiles
+        if (rule.runtime is None or canonical(profile.runtime.name) == canonical(rule.runtime))
+        and rule.device in {None, profile.device_id}
+        and (point := _point(rule, profile)) is not None
+    ]
+
+
+def _objection(rule: Limit, profile: Profile, point: ProfilePoint) -> str | None:
+    """Return why a run does not count; times that were unsteady say nothing against its bytes."""
+    if profile.doubt is not None:
+        return f"is in doubt: {profile.doubt}"
+    is_timed = isinstance(rule, LatencyRule)
+    if is_timed and point.stability is not None and not point.stability.is_stable:
+        return f"was unstable: {point.stability.reason or 'its times changed while they were taken'}"
+    return None
+
+
+def _unmeasured(rule: Limit, profiles: Sequence[Profile], whose: str) -> str:
+    """Return why there is no run, in words."""
+    points = _points(rule, profiles)
+    objections = [
+        reason for profile, point in points if (reason := _objection(rule, profile, point)) is not None
+    ]
+    where = "".join(
+        (f" on {rule.device}" if rule.device else "", f" with {rule.runtime}" if rule.runtime else "")
+    )
+    if objections:
+        return f"the run of {whose}{where} {objections[-1]}"
+    if points:
+        return f"no run of {whose} has it: {len(points)} measured the point without"
+    return f"no run of {whose} is at this point{where}"
 
 
 def _point(rule: Limit, profile: Profile) -> ProfilePoint | None:
@@ -186,11 +216,6 @@ def _gap(check: Check, stale: str | None, missing: str) -> Trial:
     return Trial(msgspec.structs.replace(check, reason=missing))
 
 
-def _where(rule: Limit) -> str:
-    parts = [f" on {rule.device}" if rule.device else "", f" with {rule.runtime}" if rule.runtime else ""]
-    return "".join(parts)
-
-
 def _most(item: tuple[Fingerprint, list[_Run]]) -> tuple[int, float, str]:
     runs = item[1]
     newest = max(each.profile.measured_at.timestamp() if each.profile.measured_at else 0.0 for each in runs)
@@ -218,7 +243,7 @@ def _relative(check: Check, rule: Limit, mine: list[_Run], theirs: list[_Run], r
     if fewest < max(MIN_RUNS, rule.repeats):
         missing = max(MIN_RUNS, rule.repeats) - fewest
         reason = (
-            f"{len(mine)} runs of the build and {len(theirs)} of the reference, at least {rule.repeats} of each are "
+            f"runs: {len(mine)} of the build and {len(theirs)} of the reference, at least {rule.repeats} of each are "
             "asked for: one run shows nothing about how runs differ"
         )
         return Trial(

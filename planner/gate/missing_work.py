@@ -57,7 +57,17 @@ def wanted_jobs(
     for limit, check in zip(policy.limits, checks[len(policy.tasks) :], strict=True):
         if check.state in _OPEN and not (isinstance(limit, MemoryRule) and limit.measure == "weights"):
             found += [GateJob(check=check.title, job=job) for job in _measuring(limit, evidence, check)]
-    return tuple(found)
+    return tuple(_once(found))
+
+
+def _once(jobs: Sequence[GateJob]) -> Iterator[GateJob]:
+    """Yield each job once: one run measures every time and size at its point."""
+    seen: list[tuple[object, ...]] = []
+    for each in jobs:
+        key = (each.job.kind, each.job.spec, each.job.requires, each.job.note)
+        if key not in seen:
+            seen.append(key)
+            yield each
 
 
 def _can_help(check: Check) -> bool:

@@ -9,6 +9,7 @@ with registry.read() as tx:
 
 from __future__ import annotations
 
+from planner.registry import gate_tables as gate_tables  # its tables belong to every schema
 from planner.registry import identity_tables as identity_tables  # its tables belong to every schema
 from planner.registry import migrate
 from planner.registry import upload_tables as upload_tables  # same

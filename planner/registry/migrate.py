@@ -19,7 +19,7 @@ from planner.registry.engine import Engines, lock_schema
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0007"
+HEAD: Final = "0008"
 """The newest revision under `migrations/versions`; a test holds it to that."""
 
 

@@ -30,6 +30,7 @@ from planner.domain.training import TrainingAnswer, TrainingRequest
 from planner.domain.variant import Provenance, Variant
 from planner.wire.aliasing import Aliasing
 from planner.wire.explaining import Explaining
+from planner.wire.gating import Gating
 from planner.wire.identity import Identity
 from planner.wire.imports import ImportOptions, ImportReport, ResultFile
 from planner.wire.lifecycle import Lifecycle
@@ -381,6 +382,7 @@ class Service(
     Aliasing,
     Webhooks,
     Identity,
+    Gating,
     Protocol,
 ):
     """Everything the system can be asked to do."""

@@ -7,6 +7,7 @@ from planner.workspace.browsing import Browsing
 from planner.workspace.by_reference import ByReference
 from planner.workspace.deploying import Deploying
 from planner.workspace.explaining import Explaining
+from planner.workspace.gating import Gating
 from planner.workspace.identity import Identity
 from planner.workspace.importing import Importing
 from planner.workspace.lifecycle import Lifecycle
@@ -15,7 +16,7 @@ from planner.workspace.webhooks import Webhooks
 from planner.workspace.working import Working
 
 
-class Workspace(ByReference, Deploying, Explaining, Browsing, Importing, Serving, Working, Lifecycle, Aliasing, Webhooks, Identity):
+class Workspace(Gating, ByReference, Deploying, Explaining, Browsing, Importing, Serving, Working, Lifecycle, Aliasing, Webhooks, Identity):
     """Implements `planner.wire.service.Service` and `planner.wire.serving.Serving` over a registry and a store on this machine.
 
     `Workspace(settings)` opens them: migrations are applied and the built-in catalogue is brought up to date. Thread-safe.
