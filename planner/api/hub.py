@@ -1,4 +1,4 @@
-"""The Hugging Face read endpoint: `HF_ENDPOINT=http://host:port` makes stock clients fetch variants from this server.
+"""The reading half of the Hugging Face endpoint: `HF_ENDPOINT=http://host:port` makes stock clients fetch variants from this server.
 
 A request's address is read from its undecoded path before routing (`hub_address`) and handled here: repositories
 (`hub_repositories`), what a revision means in one (`hub_revisions`, `hub_plans`), and the answer's JSON (`hub_documents`).
@@ -14,19 +14,20 @@ from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlencode
 
 import msgspec
-from litestar import Request, Response, Router, get, post, route
+from litestar import Response, Router, get, post, route
 from litestar.di import NamedDependency, Provide
 from litestar.enums import ScopeType
 from litestar.params import RawBody, SkipValidation
 from litestar.types import ASGIApp, Receive, Send
 from litestar.types import Scope as ASGIScope
 
-from planner.api import hub_documents, hub_plans, hub_revisions
+from planner.api import hub_documents, hub_plans, hub_pushed, hub_revisions
 from planner.api.artifacts import respond_with_file
 from planner.api.hub_address import MAIN, Address, parse
 from planner.api.hub_errors import HANDLERS, Refusal, header_text, no_entry, no_repository
 from planner.api.hub_listing import listed, page_bounds
 from planner.api.hub_repositories import Kind, Repository
+from planner.api.hub_request import PREFIX, STATE, HubRequest, View, Where, address_of
 from planner.api.hub_revisions import Snapshot
 from planner.api.hub_standing import standing
 from planner.api.hub_view import HubView
@@ -34,18 +35,15 @@ from planner.api.safety import RAW_BODY
 from planner.domain.identity import ANONYMOUS, Scope
 from planner.domain.variant import Artifact, Variant
 from planner.wire import acting
-from planner.wire.serving import Load, Serving
+from planner.wire.serving import Load
+from planner.wire.uploading import Uploading
 
-PREFIX: Final = "/api/hub"
 HTTP_LIMIT: Final = 50 * 1000**3
 """Clients refuse to download larger files without Xet when they know the size (`MAX_HTTP_DOWNLOAD_SIZE`)."""
 MAX_PATHS: Final = 10_000
-_STATE: Final = "hub_address"
 _CLIENT: Final = re.compile(r"\bhf_hub/(\d+)\.(\d+)")
 _SIZE_FREE_SINCE: Final = (1, 31)
 """First release of huggingface_hub that downloads a file whose size it was not told beforehand."""
-
-HubRequest = Request[Any, Any, Any]
 
 
 def read_addresses(app: ASGIApp) -> ASGIApp:
@@ -57,22 +55,13 @@ def read_addresses(app: ASGIApp) -> ASGIApp:
             address = parse(scope["raw_path"].decode("latin-1").removeprefix(root))
             if address is not None:
                 scope["path"] = f"{root}{PREFIX}/{address.operation.value}"
-                scope["state"][_STATE] = address
+                scope["state"][STATE] = address
         await app(scope, receive, send)
 
     return read
 
 
-def _address(request: HubRequest) -> Address:
-    address: Address | None = request.state.get(_STATE)
-    if address is None:
-        raise no_repository(request.url.path)
-    return address
-
-
-HubService = NamedDependency[SkipValidation[Serving]]
-View = NamedDependency[HubView]
-Where = NamedDependency[Address]
+HubService = NamedDependency[SkipValidation[Uploading]]
 
 
 def _load(request: HubRequest, repository: Repository, revision: str) -> Load:
@@ -85,15 +74,24 @@ def _load(request: HubRequest, repository: Repository, revision: str) -> Load:
     )
 
 
-def _snapshot(service: Serving, view: HubView, request: HubRequest, address: Address) -> Snapshot:
+def _snapshot(service: Uploading, view: HubView, request: HubRequest, address: Address) -> Snapshot:
     """Return what the address means. Raises Refusal."""
+    pushed = hub_pushed.find(service, address.repository)
+    if pushed is not None:
+        snapshot = hub_pushed.snapshot(service, view, address, pushed)
+        _remember(view, request, snapshot, address)
+        return snapshot
     repository = view.repositories(service).get(address.repository)
     if hub_plans.asks_plan(repository, address.revision):
         return hub_plans.resolve(service, repository, _load(request, repository, address.revision))
     snapshot = hub_revisions.resolve(service, repository, address.revision)
-    if not snapshot.fixed and snapshot.variant is not None:
-        view.remember(_load(request, repository, address.revision), snapshot.variant.id)
+    _remember(view, request, snapshot, address)
     return snapshot
+
+
+def _remember(view: HubView, request: HubRequest, snapshot: Snapshot, address: Address) -> None:
+    if not snapshot.fixed and snapshot.variant is not None:
+        view.remember(_load(request, snapshot.repository, address.revision), snapshot.variant.id)
 
 
 def _notices(snapshot: Snapshot, variants: Iterable[Variant]) -> dict[str, str]:
@@ -129,7 +127,12 @@ def list_repositories(service: HubService, hub_view: View, request: HubRequest) 
     """Return the repositories that pass the filters, with a link to the next page."""
     query = request.query_params
     start, limit = page_bounds(query)
-    found = listed(hub_view.repositories(service), query, service.download_counts())
+    held = hub_view.repositories(service)
+    own = hub_pushed.listed(service, held)
+    taken = {repository.id.casefold() for repository in own}
+    views = [each for each in held.all() if each.id.casefold() not in taken]
+    everything = sorted([*views, *own], key=lambda each: each.id.casefold())
+    found = listed(everything, query, service.download_counts())
     headers: dict[str, str] = {}
     if start + limit < len(found):
         rest = [(name, value) for name, value in query.multi_items() if name != "cursor"]
@@ -197,6 +200,10 @@ def repository_refs(
     service: HubService, hub_view: View, request: HubRequest, where: Where
 ) -> Response[bytes]:
     """Return the branches: `main`, the aliases, and in a model's repository its variants."""
+    pushed = hub_pushed.find(service, where.repository)
+    if pushed is not None:
+        shown = hub_pushed.snapshot(service, hub_view, msgspec.structs.replace(where, revision=MAIN), pushed)
+        return _json(hub_pushed.refs(pushed, hub_revisions.aliases(service, shown.repository)))
     repository = hub_view.repositories(service).get(where.repository)
     main: str | None = None
     if repository.kind in {Kind.PLAN, Kind.GGUF}:
@@ -211,15 +218,20 @@ def repository_commits(
 ) -> Response[bytes]:
     """Return a commit and those before it."""
     snapshot = _snapshot(service, hub_view, request, where)
+    pushed = hub_pushed.find(service, where.repository)
+    if pushed is not None:
+        return _json(hub_pushed.commits(pushed, snapshot.commit), snapshot=snapshot)
     return _json(hub_documents.commits(snapshot), snapshot=snapshot)
 
 
 @get("/auth-check", sync_to_thread=True)
 def auth_check(service: HubService, hub_view: View, where: Where) -> Response[bytes]:
-    """Say that a repository can be read, and that this endpoint does not write."""
+    """Say that a repository can be read, and whether it can be pushed to."""
+    if hub_pushed.find(service, where.repository) is not None:
+        return _json({})
     hub_view.repositories(service).get(where.repository)
     if where.path:
-        raise Refusal(403, "repositories are read-only here; register variants with `planner register`")
+        raise Refusal(403, "views of what is registered are read-only; push to a repository of your own")
     return _json({})
 
 
@@ -262,7 +274,8 @@ def read_file(service: HubService, hub_view: View, request: HubRequest, where: W
     if found is None:
         raise no_entry(where.path, snapshot.commit)
     artifact, variant = found
-    headers = _file_headers(snapshot, artifact, where.path) | _notices(snapshot, (variant,))
+    own = (variant,) if variant is not None else ()
+    headers = _file_headers(snapshot, artifact, where.path) | _notices(snapshot, own)
     silent = artifact.size > HTTP_LIMIT and _needs_no_size(request)
     if silent:
         del headers["X-Linked-Size"]
@@ -278,7 +291,7 @@ def read_file(service: HubService, hub_view: View, request: HubRequest, where: W
     response = respond_with_file(service, request, artifact.sha256, headers=headers)
     if request.method == "HEAD" and silent:
         response.headers.pop("content-length", None)
-    elif request.method == "GET" and (response.status_code or 200) < 300:
+    elif request.method == "GET" and variant is not None and (response.status_code or 200) < 300:
         hub_view.note(service, _load(request, snapshot.repository, where.revision), variant.id)
     return response
 
@@ -312,7 +325,7 @@ router = Router(
         unknown,
         read_file,
     ],
-    dependencies={"where": Provide(_address, sync_to_thread=False)},
+    dependencies={"where": Provide(address_of, sync_to_thread=False)},
     exception_handlers=HANDLERS,
     include_in_schema=False,
 )

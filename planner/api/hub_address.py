@@ -31,6 +31,17 @@ class Operation(StrEnum):
     AUTH_CHECK = "auth-check"
     WHOAMI = "whoami"
     FILE = "file"
+    CREATE = "create"
+    DELETE = "delete"
+    VALIDATE_CARD = "validate-yaml"
+    PREUPLOAD = "preupload"
+    COMMIT = "commit"
+    TAG = "tag"
+    BRANCH = "branch"
+    LFS_BATCH = "lfs-batch"
+    LFS_VERIFY = "lfs-verify"
+    UPLOAD = "upload"
+    """Bytes under a sealed address, which is the path."""
     UNKNOWN = "unknown"
     """A part of the protocol that is not served."""
 
@@ -51,7 +62,15 @@ _MODEL_OPERATIONS: Final = {
     "refs": Operation.REFS,
     "commits": Operation.COMMITS,
     "auth-check": Operation.AUTH_CHECK,
+    "preupload": Operation.PREUPLOAD,
+    "commit": Operation.COMMIT,
+    "tag": Operation.TAG,
+    "branch": Operation.BRANCH,
 }
+_WORDS: Final = {"whoami-v2": Operation.WHOAMI, "validate-yaml": Operation.VALIDATE_CARD}
+_LFS_OPERATIONS: Final = {"batch": Operation.LFS_BATCH, "verify": Operation.LFS_VERIFY}
+UPLOADS: Final = "/api/uploads/"
+"""Where sealed addresses begin: they carry their own authorization."""
 _FILES: Final = frozenset({"resolve", "raw"})
 
 
@@ -59,22 +78,34 @@ def parse(raw_path: str) -> Address | None:
     """Return what a percent-encoded path asks for in the protocol; None when it belongs to another part of the server."""
     segments = [unquote(segment) for segment in raw_path.partition("?")[0].lstrip("/").split("/")]
     match segments:
-        case ["api", "whoami-v2"]:
-            return Address(Operation.WHOAMI)
-        case ["api", "models"] | ["api", "models", ""]:
-            return Address(Operation.LIST)
-        case ["api", "models", *rest]:
-            return _model(rest)
-        case ["api", kind, *_] if kind in _OTHER_KINDS:
-            return Address(Operation.UNKNOWN, repository="/".join(segments[1:4]))
-        case ["api", *_]:
-            return None
+        case ["api", *rest]:
+            return _api(rest)
+        case [*repository, "info", "lfs", "objects", verb] if repository and repository[-1].endswith(".git"):
+            return _lfs("/".join(repository).removesuffix(".git"), verb)
         case [kind, *rest] if kind in _OTHER_KINDS and _FILES & set(rest[1:3]):
             return Address(Operation.UNKNOWN, repository="/".join(segments[:3]))
         case [organization, name, verb, *rest] if verb in _FILES and rest and organization not in _RESERVED:
             return _file(f"{organization}/{name}", rest)
         case [name, verb, *rest] if verb in _FILES and rest and name not in _RESERVED:
             return _file(name, rest)
+        case _:
+            return None
+
+
+def _api(rest: list[str]) -> Address | None:
+    match rest:
+        case [word] if word in _WORDS:
+            return Address(_WORDS[word])
+        case ["repos", ("create" | "delete") as verb]:
+            return Address(Operation(verb))
+        case ["uploads", token]:
+            return Address(Operation.UPLOAD, path=token)
+        case ["models"] | ["models", ""]:
+            return Address(Operation.LIST)
+        case ["models", *more]:
+            return _model(more)
+        case [kind, *_] if kind in _OTHER_KINDS:
+            return Address(Operation.UNKNOWN, repository="/".join(rest[:3]))
         case _:
             return None
 
@@ -93,6 +124,13 @@ def _model(rest: list[str]) -> Address:
             )  # an id of one part: refused, whatever is asked of it
         case _:
             return Address(Operation.UNKNOWN, repository="/".join(rest[:2]))
+
+
+def _lfs(repository: str, verb: str) -> Address | None:
+    top = repository.partition("/")[0]
+    if top in _OTHER_KINDS or verb not in _LFS_OPERATIONS:
+        return Address(Operation.UNKNOWN, repository=repository)
+    return None if top in _RESERVED else Address(_LFS_OPERATIONS[verb], repository=repository)
 
 
 def _operation(repository: str, verb: str, rest: list[str]) -> Address:

@@ -58,6 +58,9 @@ def _folder_entry(path: str, snapshot: Snapshot) -> Json:
 
 
 def _expanded(entry: Json, snapshot: Snapshot, variant: Variant | None) -> Json:
+    if snapshot.title is not None:
+        own = {"id": snapshot.commit, "title": snapshot.title, "date": _time(snapshot.created_at)}
+        return {**entry, "lastCommit": own}
     last = variant or snapshot.variant
     commit = snapshot.commit if last is None else commit_of(last.id)
     title = snapshot.repository.id if last is None else _commit_title(last)
@@ -102,6 +105,8 @@ def tags(repository: Repository, aliases: Iterable[str] = ()) -> list[str]:
     """Return what a repository can be filtered by."""
     model = repository.model
     variants = repository.variants
+    if repository.kind is Kind.PUSHED and model is None:
+        return [f"kind:{Kind.PUSHED.value}"]
     if repository.kind is Kind.PLAN or model is None:
         return ["transformers", "plan"]
     found = [variant.file_format.value for variant in variants] + [
@@ -119,7 +124,8 @@ def tags(repository: Repository, aliases: Iterable[str] = ()) -> list[str]:
 
 def summary(repository: Repository, *, downloads: int) -> Json:
     """Return a repository as it is listed."""
-    newest, oldest = repository.variants[0], repository.variants[-1]
+    since = repository.created_at or created(repository.variants[-1])
+    changed = repository.modified_at or created(repository.variants[0])
     marks = tags(repository)
     return {
         "_id": hashlib.sha256(repository.id.encode()).hexdigest()[:24],
@@ -133,9 +139,9 @@ def summary(repository: Repository, *, downloads: int) -> Json:
         "likes": 0,
         "tags": marks,
         "pipeline_tag": "text-generation",
-        "library_name": "gguf" if "transformers" not in marks else "transformers",
-        "createdAt": _time(created(oldest)),
-        "lastModified": _time(created(newest)),
+        "library_name": "gguf" if "gguf" in marks else "transformers",
+        "createdAt": _time(since),
+        "lastModified": _time(changed),
     }
 
 
@@ -197,9 +203,13 @@ def commits(snapshot: Snapshot) -> list[Json]:
         variants = variants[variants.index(snapshot.variant) :]
     if snapshot.variant is None:
         title = f"{snapshot.repository.id.removesuffix(GGUF_SUFFIX)}: {len(snapshot.files)} files"
-        return [_commit(snapshot.commit, title, snapshot.created_at)]
-    return [_commit(commit_of(each.id), _commit_title(each), created(each)) for each in variants]
+        return [commit_entry(snapshot.commit, title, snapshot.created_at)]
+    return [commit_entry(commit_of(each.id), _commit_title(each), created(each)) for each in variants]
 
 
-def _commit(commit: str, title: str, when: datetime) -> Json:
-    return {"id": commit, "title": title, "message": "", "authors": [], "date": _time(when)}
+def commit_entry(
+    commit: str, title: str, when: datetime, *, message: str = "", author: str | None = None
+) -> Json:
+    """Return a commit as it is listed; without an author where nobody knows who made it."""
+    authors = [] if author is None else [{"user": author}]
+    return {"id": commit, "title": title, "message": message, "authors": authors, "date": _time(when)}

@@ -10,7 +10,7 @@ from litestar.datastructures import MultiDict
 
 from planner.api.hub_documents import summary
 from planner.api.hub_errors import Refusal
-from planner.api.hub_repositories import Repositories, Repository
+from planner.api.hub_repositories import Repository
 
 MAX_PAGE: Final = 1_000
 _SORTS: Final = {
@@ -26,11 +26,13 @@ _SCALE: Final = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 Query = MultiDict[Any]
 
 
-def listed(repositories: Repositories, query: Query, counts: Mapping[str, int]) -> list[dict[str, Any]]:
+def listed(
+    repositories: Iterable[Repository], query: Query, counts: Mapping[str, int]
+) -> list[dict[str, Any]]:
     """Return the repositories that a query asks for, sorted. Parameters that mean nothing here are ignored."""
     found = [
         summary(repository, downloads=counts.get(repository.id, 0))
-        for repository in repositories.all()
+        for repository in repositories
         if _has_parameters(repository, query.get("num_parameters"))
     ]
     if (author := query.get("author")) is not None:

@@ -46,6 +46,11 @@ def slug(name: str) -> str:
     return f"{plain[: _LONGEST - 9].rstrip('-.') or 'variant'}-{mark}"
 
 
+def is_reserved(organization: str) -> bool:
+    """Return whether ids that begin so are the server's own."""
+    return organization.casefold() in _RESERVED
+
+
 def variant_repository(variant: Variant) -> str:
     """Return the id of the repository that holds `variant`."""
     return f"{slug(variant.model_id)}/{slug(variant.name)}"

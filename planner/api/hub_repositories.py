@@ -36,6 +36,8 @@ class Kind(Enum):
     MODEL = "model"
     GGUF = "gguf"
     PLAN = "plan"
+    PUSHED = "pushed"
+    """No view: a repository that clients push to."""
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +51,10 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True):
     """Variants by commit."""
     states: Mapping[str, VariantState] = {}
     """States of variants that are not active, by id; shared by all repositories."""
+
+    created_at: datetime | None = None
+    modified_at: datetime | None = None
+    """Given for pushed repositories; others are as old and new as their variants."""
 
     @property
     def name(self) -> str:
@@ -77,6 +83,7 @@ class Repositories:
     def __init__(self, holdings: Holdings) -> None:
         self.revision = holdings.revision
         self._states = holdings.states
+        self._models = holdings.models
         self._newest = _newest_first(holdings.variants)
         self._commits = {commit_of(variant.id): variant for variant in self._newest}
         self._by_id: dict[str, Repository] = {}
@@ -98,6 +105,20 @@ class Repositories:
     def all(self) -> Iterable[Repository]:
         """Return every repository but those of plans, by id."""
         return [self._by_id[id_] for id_ in sorted(self._by_id)]
+
+    @property
+    def states(self) -> Mapping[str, VariantState]:
+        """States of variants that are not active, by id."""
+        return self._states
+
+    def variants_of(self, ids: Iterable[str]) -> tuple[Variant, ...]:
+        """Return those of the variants that are held, newest first."""
+        wanted = {commit_of(id_) for id_ in ids}
+        return _newest_first(self._commits[commit] for commit in wanted if commit in self._commits)
+
+    def model_of(self, variants: Iterable[Variant]) -> Model | None:
+        """Return the model of the first of `variants`, None when there is none."""
+        return next((self._models[variant.model_id] for variant in variants), None)
 
     def get(self, id_: str) -> Repository:
         """Return a repository. Raises Refusal."""

@@ -24,11 +24,11 @@ _SHOWN: Final = 8
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A repository at a commit: its files by path, each with the variant it belongs to."""
+    """A repository at a commit: its files by path, each with the variant it belongs to, if it is of one."""
 
     repository: Repository
     commit: str
-    files: Mapping[str, tuple[Artifact, Variant]]
+    files: Mapping[str, tuple[Artifact, Variant | None]]
     variant: Variant | None
     """The variant that the commit is; None for a commit that gathers several."""
     created_at: datetime
@@ -37,6 +37,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     notice: str | None = None
     """What a plan decided, in words."""
     plan_id: str | None = None
+    title: str | None = None
+    """What was said of the commit, in a repository that clients push to."""
 
 
 def of_variant(repository: Repository, variant: Variant, *, fixed: bool = False) -> Snapshot:

@@ -140,9 +140,7 @@ def applied(tree: Iterable[Artifact], operations: Iterable[Operation]) -> tuple[
 
 def _delete(files: dict[str, Artifact], operation: Delete) -> None:
     path = operation.path.rstrip("/")
-    inside = (
-        [each for each in files if each.startswith(f"{path}/")] if operation.folder else [path]
-    )
+    inside = [each for each in files if each.startswith(f"{path}/")] if operation.folder else [path]
     if not inside or any(each not in files for each in inside):
         raise NotFound("folder" if operation.folder else "file", path[:200])
     for each in inside:
