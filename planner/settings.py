@@ -15,6 +15,10 @@ import msgspec
 from planner.errors import InvalidInput
 
 DEFAULT_PORT = 8765
+DEFAULT_MAX_FILE_BYTES = 2**40
+"""1 TiB, above any shard in use."""
+DEFAULT_PART_BYTES = 64 * 1024**2
+_MIN_PART_BYTES = 64 * 1024
 
 
 class AuthMode(StrEnum):
@@ -53,6 +57,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reference_buckets: tuple[str, ...] = ()
     """Buckets of an S3-compatible store, each with or without a prefix, that may be registered from."""
 
+    max_file_bytes: int = DEFAULT_MAX_FILE_BYTES
+    """Largest file that the server takes."""
+    upload_part_bytes: int = DEFAULT_PART_BYTES
+    """Largest request that stock clients are told to send a file in; larger files go in parts of this size."""
+
     @property
     def blob_dir(self) -> Path:
         """Folder of the content-addressed artifact store."""
@@ -72,6 +81,7 @@ def load_settings(
     PLANNER_PRICES (a price file), PLANNER_LOG_LEVEL, PLANNER_ALLOWED_HOSTS (host names, comma-separated),
     PLANNER_WEBHOOK_LOOPBACK (0 or 1), PLANNER_REFERENCE_ROOTS (folders, separated as in PATH), PLANNER_REFERENCE_BUCKETS
     (bucket or bucket/prefix, comma-separated),
+    PLANNER_MAX_FILE_BYTES and PLANNER_UPLOAD_PART_BYTES (the largest file, and the largest request that it is sent in),
     PLANNER_GATE_FLOOR (a policy file that no gate may be laxer than),
     PLANNER_AUTH (off, writes or all: which requests need a token), PLANNER_OIDC (a file of trusted publishers),
     PLANNER_UNPROTECTED (1 lets a server that others can reach run with PLANNER_AUTH off); XDG_DATA_HOME or HOME place the default data folder.
@@ -119,6 +129,10 @@ def load_settings(
             name for part in environ.get("PLANNER_ALLOWED_HOSTS", "").split(",") if (name := part.strip())
         ),
         webhook_loopback=loopback == "1",
+        max_file_bytes=_bytes(environ, "PLANNER_MAX_FILE_BYTES", DEFAULT_MAX_FILE_BYTES, least=1),
+        upload_part_bytes=_bytes(
+            environ, "PLANNER_UPLOAD_PART_BYTES", DEFAULT_PART_BYTES, least=_MIN_PART_BYTES
+        ),
         gate_floor=Path(floor).expanduser().absolute() if floor else None,
         reference_roots=tuple(
             Path(part).expanduser().absolute()
@@ -131,3 +145,12 @@ def load_settings(
             if (name := part.strip().removeprefix("s3://").strip("/"))
         ),
     )
+
+
+def _bytes(environ: Mapping[str, str], name: str, default: int, *, least: int) -> int:
+    text = environ.get(name, "").strip()
+    if not text:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) < 19 and int(text) >= least):
+        raise InvalidInput(name, f"`{text[:40]}` is not allowed", allowed=f"a number of bytes, at least {least}")
+    return int(text)

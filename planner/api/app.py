@@ -67,15 +67,13 @@ UPLOAD_THREADS: Final = 8
 """Uploads that are written at once; more of them wait."""
 MAX_BODY_BYTES: Final = 32 * 1024**2
 """Largest JSON body: an evaluation with some hundred thousand paired documents."""
-MAX_ARTIFACT_BYTES: Final = 2**40
-"""Largest file: 1 TiB, above any shard in use."""
 
 
 def create_app(
     settings: Settings,
     *,
     service: Service | None = None,
-    max_artifact_bytes: int = MAX_ARTIFACT_BYTES,
+    max_artifact_bytes: int | None = None,
     freeze: bool = False,
 ) -> Litestar:
     """Return the server's ASGI application.
@@ -153,7 +151,10 @@ def create_app(
             "dashboard": Provide(lambda: built, sync_to_thread=False),
             "failure_limit": Provide(lambda: failures, sync_to_thread=False),
             "hub_view": Provide(lambda: view, sync_to_thread=False),
-            "max_artifact_bytes": Provide(lambda: max_artifact_bytes, sync_to_thread=False),
+            "max_artifact_bytes": Provide(
+                lambda: max_artifact_bytes or settings.max_file_bytes, sync_to_thread=False
+            ),
+            "upload_part_bytes": Provide(lambda: settings.upload_part_bytes, sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
         guards=[host_guard(settings.host, settings.allowed_hosts), check_origin, check_media_type],

@@ -30,9 +30,8 @@ from planner.errors import Conflict, IntegrityFailure, NotFound
 from planner.wire.grant import Grant, Sealing
 from planner.wire.uploading import Uploading
 
-PART_BYTES: Final = 64 * 1024**2
-"""Objects up to this size are sent whole; larger ones in parts of this size or, beyond 64 GiB, in a thousand parts."""
 MAX_PARTS: Final = 1_000
+"""A larger object goes in a thousand parts that are larger than the settings say."""
 MAX_OBJECTS: Final = 1_000
 SHORTEST_GRANT: Final = 3_600
 """Seconds for which an address holds at least."""
@@ -72,6 +71,7 @@ def batch(  # noqa: PLR0917 - what Litestar provides, by name
     request: HubRequest,
     where: Where,
     max_artifact_bytes: NamedDependency[int],
+    upload_part_bytes: NamedDependency[int],
     body: RawBody,
 ) -> Response[bytes]:
     """Say where each object is to be sent; nothing for one that is here, an error for one that cannot be taken."""
@@ -82,8 +82,13 @@ def batch(  # noqa: PLR0917 - what Litestar provides, by name
         raise Refusal(409, f"hash_algo: `{data.hash_algo[:50]}` is not served; only sha256 is")
     if len(data.objects) > MAX_OBJECTS:
         raise Refusal(413, f"objects: {len(data.objects)} are too many; at most {MAX_OBJECTS} in one call")
-    repository = writable(service, hub_view, where.repository).repository.id
-    desk = _Desk(service, repository, base_url(request), max_artifact_bytes, "multipart" in data.transfers)
+    desk = _Desk(
+        service,
+        writable(service, hub_view, where.repository).repository.id,
+        base_url(request),
+        limit=max_artifact_bytes,
+        part_bytes=upload_part_bytes if "multipart" in data.transfers else max_artifact_bytes,
+    )
     answers = [desk.answer(wanted) for wanted in data.objects]
     content = {"transfer": "basic", "objects": answers, "hash_algo": "sha256"}
     return Response(
@@ -97,13 +102,15 @@ def batch(  # noqa: PLR0917 - what Litestar provides, by name
 class _Desk:
     """Hands out the addresses of one batch."""
 
-    def __init__(self, service: Uploading, repository: str, base: str, limit: int, multipart: bool) -> None:
+    def __init__(
+        self, service: Uploading, repository: str, base: str, *, limit: int, part_bytes: int
+    ) -> None:
         self._service = service
         self._signer = service.signer
         self._repository = repository
         self._base = base
         self._limit = limit
-        self._multipart = multipart
+        self._part_bytes = part_bytes
         self._free = service.free_bytes()
 
     def answer(self, wanted: _Object) -> dict[str, Any]:
@@ -141,10 +148,10 @@ class _Desk:
             length=wanted.size,
         )
         verify = {"href": f"{self._base}/{self._repository}.git/info/lfs/objects/verify"}
-        if not self._multipart or wanted.size <= PART_BYTES:
+        if wanted.size <= self._part_bytes:
             upload = {"href": self._href(whole), "expires_in": seconds}
             return {"upload": upload, "verify": verify}
-        chunk = max(PART_BYTES, -(-wanted.size // MAX_PARTS))
+        chunk = max(self._part_bytes, -(-wanted.size // MAX_PARTS))
         session = new_session()
         header = {"chunk_size": str(chunk)}
         for part, start in enumerate(range(0, wanted.size, chunk), start=1):
