@@ -8,23 +8,29 @@ which leaves no constraint that could be spared.
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
-from planner.choose.feasible import MODEL, Assessment
-from planner.estimate.columns import Booleans
+from planner.choose.feasible import MODEL, Judgement
+from planner.choose.setting import Setting
+from planner.estimate.columns import Booleans, Integers
 
 _SEARCHED: Final = 3
 _MANY: Final = 16
 _PACKED: Final = 60
+_COUNTED: Final = 16
 
 
 def _distinct(failures: Booleans) -> Booleans:
     """Return the distinct columns of `failures`."""
     if len(failures) > _PACKED:
         return np.unique(failures, axis=1)
-    packed = np.unique(2 ** np.arange(len(failures), dtype=np.int64) @ failures)
+    packed = np.zeros(failures.shape[1], dtype=np.uint64 if len(failures) > _COUNTED else np.uint16)
+    for number, failed in enumerate(failures):
+        packed |= failed.astype(packed.dtype) << packed.dtype.type(number)
+    packed = np.unique(packed) if len(failures) > _COUNTED else np.flatnonzero(np.bincount(packed))
+    packed = packed.astype(np.int64)
     return (packed[None, :] >> np.arange(len(failures))[:, None] & 1).astype(np.bool_)
 
 
@@ -32,8 +38,21 @@ def _conflicts(failures: Booleans, members: tuple[int, ...]) -> bool:
     return bool(failures[list(members)].any(axis=0).all())
 
 
-def conflict_of(everything: Assessment) -> tuple[str, ...]:
-    """Return the keys of a smallest conflicting set; `everything` is the assessment of all rows of the index.
+class Judged(Protocol):
+    """All rows of an index, and which of them fails what."""
+
+    @property
+    def setting(self) -> Setting: ...
+    @property
+    def rows(self) -> Integers: ...
+    @property
+    def judgements(self) -> tuple[Judgement, ...]: ...
+    @property
+    def failures(self) -> Booleans: ...
+
+
+def conflict_of(everything: Judged) -> tuple[str, ...]:
+    """Return the keys of a smallest conflicting set; `everything` has judged all rows of the index.
 
     Which model is meant counts as a constraint too: it is named when the others could be met by another model.
     """

@@ -174,15 +174,21 @@ def baselines_stand_back(objective: Objective, *, likely: bool, evident: bool) -
     return objective is not Objective.MOST_ACCURATE and likely and not evident
 
 
+def tiers(
+    judgements: Iterable[Judgement], baseline: Booleans, *, baselines_back: bool | None = None
+) -> Integers:
+    """Return the tier of each position; `baselines_back` says whether baselines count as likely."""
+    speed, loss = doubts(judgements, len(baseline))
+    return speed + 2 * (loss | baseline if baselines_back else loss)
+
+
 def _tiers(
     judgements: list[Judgement], accepted: Booleans, baseline: Booleans, objective: Objective
 ) -> Integers:
-    """Return the tier of each position."""
-    speed, loss = doubts(judgements, len(accepted))
+    _, loss = doubts(judgements, len(accepted))
     likely, evident = (loss & accepted).any(), (accepted & ~baseline & ~loss).any()
-    if baselines_stand_back(objective, likely=bool(likely), evident=bool(evident)):
-        loss |= baseline
-    return speed + 2 * loss
+    back = baselines_stand_back(objective, likely=bool(likely), evident=bool(evident))
+    return tiers(judgements, baseline, baselines_back=back)
 
 
 def _code(verdict: Verdict) -> int:
@@ -259,6 +265,17 @@ def _judge_loss(index: Index, limit: LossLimit, rows: Integers) -> Judgement:
         value=value,
         margin=(value - limit.limit) / limit.limit if limit.limit > 0 else np.where(value > 0, np.inf, 0.0),
     )
+
+
+def judge_by_row(index: Index, judgement: Judgement, rows: Integers) -> Judgement:
+    """Return the judgement of rows on state, file size or loss, whichever `judgement` is on."""
+    match judgement.constraint:
+        case LossLimit():
+            return _judge_loss(index, judgement.constraint, rows)
+        case DiskLimit():
+            return _judge_disk(index, judgement.constraint, rows)
+        case _:
+            return _judge_state(index, rows)[0]
 
 
 def judge_speed(speed: Speed, limit: float | Floats) -> Integers:
@@ -410,7 +427,7 @@ def assess_rows(index: Index, setting: Setting, rows: Integers, *, recorded: boo
     Which models are meant is the caller's business. Without `recorded`, the rows are judged as if nothing had been
     recorded of them themselves; what their device is known to do still counts.
     """
-    whole = len(rows) == len(index)
+    whole = len(rows) == len(index) and bool((rows[1:] > rows[:-1]).all())
     columns = index.columns if whole else index.columns.take(rows)
     if setting.engine is not None:
         code = np.full(len(rows), runtime_code(setting.engine), dtype=np.int64)

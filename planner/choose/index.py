@@ -26,7 +26,7 @@ from planner.domain.loss import LossKind
 from planner.domain.model import Model
 from planner.domain.profile import Profile
 from planner.domain.runtime import canonical
-from planner.domain.scenario import Preset
+from planner.domain.scenario import ModelSelector, Preset
 from planner.domain.variant import FileFormat, Variant
 from planner.errors import InvalidInput, NotFound
 from planner.estimate.columns import Booleans, Columns, Floats, Integers, columns_of
@@ -36,6 +36,8 @@ from planner.estimate.siblings import run_key
 
 MAX_CACHED_TASKS: Final = 64
 """Loss columns kept for tasks that questions name; the oldest makes room."""
+MAX_CACHED_SELECTORS: Final = 256
+"""Answers kept to which models are meant; the oldest makes room."""
 
 LOADED_BY: Final[Mapping[FileFormat, frozenset[str]]] = {
     FileFormat.SAFETENSORS: frozenset({"transformers", "vllm", "sglang", "tgi"}),
@@ -76,6 +78,7 @@ class Index:
         self._losses: dict[tuple[LossKind, str | None], Losses] = {}
         self._evidence: dict[str, DeviceEvidence] = {}
         self._recorded: dict[str, Integers] = {}
+        self._meant: dict[ModelSelector, Booleans] = {}
         self._build_columns()
         for kind in LossKind:
             self.losses(kind, None)
@@ -211,6 +214,18 @@ class Index:
         found = gather_evidence(profiles, device, self.rows, self._siblings(profiles), self.columns)
         with self._lock:
             self._evidence[device.id] = found
+        return found
+
+    def meant_by(self, selector: ModelSelector) -> Booleans:
+        """Return by position in `model_list` whether a selector means the model, kept for the next question."""
+        with self._lock:
+            if selector in self._meant:
+                return self._meant[selector]
+        found: Booleans = np.array([selector.selects(model) for model in self.model_list], dtype=np.bool_)
+        with self._lock:
+            if len(self._meant) >= MAX_CACHED_SELECTORS:
+                del self._meant[next(iter(self._meant))]
+            self._meant[selector] = found
         return found
 
     def recorded_rows(self, device: Device) -> Integers:

@@ -12,16 +12,20 @@ from statistics import NormalDist
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from planner.domain.evaluation import Evaluation
 from planner.domain.figure import Basis, Figure, Interval
-from planner.domain.loss import LossBasis, LossKind, assess
+from planner.domain.loss import LossKind
+from planner.domain.loss_basis import LossBasis, assess
 from planner.domain.model import Model
 from planner.domain.outcome import Verdict
 from planner.domain.scheme import NumberFormat
 from planner.domain.units import Unit
 from planner.domain.variant import Variant
-from planner.estimate.columns import Floats, Integers
+from planner.estimate.columns import Booleans, Floats, Integers
+
+Codes = npt.NDArray[np.int8]
 
 _NORMAL: Final = NormalDist()
 _WIDE: Final = frozenset({NumberFormat.FP32, NumberFormat.BF16, NumberFormat.FP16})
@@ -31,6 +35,8 @@ VERDICTS: Final = tuple(Verdict)
 CODE: Final = {verdict: code for code, verdict in enumerate(VERDICTS)}
 MAX_KNOWN: Final = 32
 """Limits of loss whose verdicts are kept."""
+MAX_BOUNDED: Final = 4
+"""Confidences of which bounds are kept."""
 BY_DEFINITION: Final = "definition"
 """Metric of a baseline's loss."""
 
@@ -74,16 +80,34 @@ class Losses:
     hi: Floats
     deviations: Floats
     """Standard deviations from the value to an end of its interval, by the interval's own confidence."""
-    known: dict[tuple[float, float], Integers] = field(default_factory=dict[tuple[float, float], "Integers"])
+    unknown: Booleans
+    order: Integers
+    """Place of each loss among all distinct ones, those below zero counting as zero and unknown ones last."""
+    known: dict[tuple[float, float], Codes] = field(default_factory=dict[tuple[float, float], "Codes"])
     """Verdicts of all rows by limit and confidence, of the limits asked for last."""
+    bounded: dict[float, tuple[Floats, Floats]] = field(default_factory=dict[float, "tuple[Floats, Floats]"])
+    """Bounds of all rows by confidence, of the confidences asked for last."""
 
     def bounds(self, confidence: float) -> tuple[Floats, Floats]:
         """Return one-sided lower and upper bounds at `confidence`, as `planner.domain.loss.bounds` does."""
-        factor = _NORMAL.inv_cdf(confidence) / self.deviations
-        return self.value - (self.value - self.lo) * factor, self.value + (self.hi - self.value) * factor
+        found = self.bounded.get(confidence)
+        if found is None:
+            factor = _NORMAL.inv_cdf(confidence) / self.deviations
+            found = (
+                self.value - (self.value - self.lo) * factor,
+                self.value + (self.hi - self.value) * factor,
+            )
+            if len(self.bounded) >= MAX_BOUNDED:
+                self.bounded.clear()
+            self.bounded[confidence] = found
+        return found
 
     def verdicts(self, limit: float, *, confidence: float, rows: Integers) -> Integers:
         """Return verdict codes of `rows` on "loss <= limit", as `planner.domain.loss.verdict` does."""
+        return self.judged(limit, confidence=confidence)[rows].astype(np.int64)
+
+    def judged(self, limit: float, *, confidence: float) -> Codes:
+        """Return verdict codes of all rows on "loss <= limit", in one byte each."""
         key = (limit, confidence)
         verdict = self.known.get(key)
         if verdict is None:
@@ -91,14 +115,15 @@ class Losses:
             if len(self.known) >= MAX_KNOWN:
                 self.known.clear()
             self.known[key] = verdict
-        return verdict[rows]
+        return verdict
 
-    def _judge(self, limit: float, confidence: float) -> Integers:
+    def _judge(self, limit: float, confidence: float) -> Codes:
         lower, upper = self.bounds(confidence)
-        verdict = np.where(self.value <= limit, CODE[Verdict.LIKELY], CODE[Verdict.UNLIKELY])
+        verdict = np.full(len(self.value), CODE[Verdict.UNLIKELY], dtype=np.int8)
+        verdict[self.value <= limit] = CODE[Verdict.LIKELY]
         verdict[lower > limit] = CODE[Verdict.VIOLATED]
         verdict[upper <= limit] = CODE[Verdict.CERTIFIED]
-        verdict[np.isnan(self.value)] = CODE[Verdict.UNKNOWN]
+        verdict[self.unknown] = CODE[Verdict.UNKNOWN]
         return verdict
 
 
@@ -126,4 +151,5 @@ def loss_columns(
         if interval is not None:
             lo[row], hi[row] = interval.lo, interval.hi
             deviations[row] = _NORMAL.inv_cdf((1 + interval.confidence) / 2)
-    return Losses(answers, value, lo, hi, deviations)
+    order = np.unique(np.nan_to_num(np.maximum(value, 0.0), nan=np.inf), return_inverse=True)[1]
+    return Losses(answers, value, lo, hi, deviations, np.isnan(value), order.reshape(-1))

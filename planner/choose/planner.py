@@ -24,6 +24,7 @@ from planner.choose.explain import (
 from planner.choose.feasible import Assessment, assess_rows, assess_selected
 from planner.choose.frontier import frontier
 from planner.choose.index import Index
+from planner.choose.narrow import judged, shown
 from planner.choose.rank import rank
 from planner.choose.relax import nearest, relaxations
 from planner.choose.setting import resolve
@@ -42,7 +43,7 @@ def plan(scenario: Scenario, index: Index, *, now: datetime | None = None) -> Ou
     `now` decides which evidence is stale; None takes none for stale. Raises NotFound for an unknown device or model.
     """
     setting = resolve(scenario, index, now=now)
-    assessment = assess_selected(index, setting)
+    assessment = shown(index, setting)
     order = rank(assessment)
     return _recommended(assessment, order) if len(order) else _infeasible(assessment)
 
@@ -106,14 +107,10 @@ def _recommended(assessment: Assessment, order: Integers) -> Recommended:
 
 
 def _infeasible(assessment: Assessment) -> Infeasible:
-    index = assessment.index
-    whole = len(assessment.rows) == len(index)
-    everything = (
-        assessment if whole else assess_rows(index, assessment.setting, np.arange(len(index), dtype=np.int64))
-    )
+    everything = judged(assessment.index, assessment.setting)
     return Infeasible(
         conflict=conflict_of(everything),
-        relaxations=relaxations(assessment, everything),
+        relaxations=relaxations(assessment, everything.rows[everything.accepted]),
         nearest=tuple(candidate_at(assessment, at) for at in nearest(assessment)[:MAX_NEAREST].tolist()),
         eliminations=eliminations(assessment, np.zeros(0, dtype=np.int64)),
         eliminated=counts(assessment, chosen=False),

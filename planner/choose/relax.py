@@ -15,20 +15,12 @@ import msgspec
 import numpy as np
 
 from planner.choose.explain import first_failures
-from planner.choose.feasible import (
-    CONTEXT,
-    MEMORY,
-    MODEL,
-    RATE,
-    Assessment,
-    Judgement,
-    assess_rows,
-    assess_selected,
-)
+from planner.choose.feasible import CONTEXT, MEMORY, MODEL, RATE, Assessment, Judgement, assess_rows
 from planner.choose.grid import shrink_steps
 from planner.choose.index import Index
 from planner.choose.loosen import Change, loosen, relative_change, replaced, with_concurrency, with_input
-from planner.choose.rank import rank
+from planner.choose.margins import ON_HARDWARE, ON_WORKLOAD, past
+from planner.choose.narrow import best_selected
 from planner.choose.setting import Setting, resolve
 from planner.domain.outcome import Relaxation
 from planner.domain.scenario import Hardware, Scenario, SelectorKind
@@ -36,19 +28,14 @@ from planner.estimate.columns import Booleans, Integers
 
 MAX_DEVICES: Final = 64
 NEAREST_TRIED: Final = 5
-_ON_HARDWARE: Final = frozenset(
-    {MEMORY, "ttft", "tpot", "itl", "e2e", "throughput", "cost", "cost-per-hour", RATE}
-)
-_ON_WORKLOAD: Final = _ON_HARDWARE | {CONTEXT}
 
 
 def verified(index: Index, setting: Setting, change: Change) -> Relaxation | None:
     """Return `change` as a relaxation when planning its scenario really chooses a variant, else None."""
-    after = assess_selected(index, resolve(change.scenario, index, now=setting.now))
-    order = rank(after, at_least=1)
-    if not len(order):
+    row = best_selected(index, resolve(change.scenario, index, now=setting.now))
+    if row is None:
         return None
-    variant = index.records[int(after.rows[order[0]])]
+    variant = index.records[row]
     return Relaxation(
         key=change.key,
         before=change.before,
@@ -104,9 +91,8 @@ def _by_devices(assessment: Assessment, rows: Integers) -> Change | None:
     return None
 
 
-def _by_model(everything: Assessment) -> Change | None:
-    """Return the nearest size class, smaller ones first, that has an acceptable variant."""
-    index, scenario = everything.index, everything.setting.scenario
+def _by_model(index: Index, scenario: Scenario, accepted: Integers) -> Change | None:
+    """Return the nearest size class, smaller ones first, that has an acceptable variant; `accepted` are their rows."""
     selector = scenario.model
     asked = selector.size_billions
     if asked is None:
@@ -116,8 +102,7 @@ def _by_model(everything: Assessment) -> Change | None:
         if selector.kind is SelectorKind.SIZE
         else msgspec.structs.replace(selector, size_billions=None)
     )
-    accepted: Integers = np.unique(index.model[everything.rows[everything.accepted]])
-    models = [index.model_list[int(number)] for number in accepted]
+    models = [index.model_list[number] for number in np.unique(index.model[accepted]).tolist()]
     sizes = {model.size_billions for model in models if wider.selects(model)}
     smaller = [size for size in sizes if size < asked]
     if not sizes:
@@ -133,19 +118,19 @@ def _by_model(everything: Assessment) -> Change | None:
     )
 
 
-def _single_changes(assessment: Assessment, everything: Assessment) -> Iterator[Change]:
+def _single_changes(assessment: Assessment, accepted: Integers) -> Iterator[Change]:
     failures = assessment.failures
     for judgement in assessment.judgements:
         at = _only(assessment, failures, frozenset({judgement.key}))
         if len(at) and judgement.key != CONTEXT:
             yield from loosen(assessment, judgement, at)
     workload = assessment.setting.scenario.workload
-    rows = assessment.rows[_only(assessment, failures, _ON_WORKLOAD)]
+    rows = assessment.rows[_only(assessment, failures, ON_WORKLOAD)]
     found = (
         _by_workload(assessment, rows, workload.input_tokens, with_input),
         _by_workload(assessment, rows, workload.concurrency, with_concurrency),
-        _by_devices(assessment, assessment.rows[_only(assessment, failures, _ON_HARDWARE)]),
-        _by_model(everything),
+        _by_devices(assessment, assessment.rows[_only(assessment, failures, ON_HARDWARE)]),
+        _by_model(assessment.index, assessment.setting.scenario, accepted),
     )
     yield from (change for change in found if change is not None)
 
@@ -188,26 +173,19 @@ def _merged(original: Scenario, merged: Scenario, judgement: Judgement, change: 
 
 def nearest(assessment: Assessment) -> Integers:
     """Return positions by how many constraints they fail, then by how far they came and how far past the bounds."""
-    failures = assessment.failures
-    count = failures.sum(axis=0)
-    past = np.zeros(len(assessment.rows))
-    for judgement, failed in zip(assessment.judgements, failures, strict=True):
-        margin = judgement.margin
-        by = (
-            np.ones(len(past)) if margin is None else np.nan_to_num(margin, nan=10.0, posinf=10.0, neginf=0.0)
-        )
-        past += np.where(failed, np.clip(by, 0.0, 10.0), 0.0)
-    return np.lexsort((-first_failures(assessment), past, count))
+    count = assessment.failures.sum(axis=0)
+    return np.lexsort((-first_failures(assessment), past(assessment), count))
 
 
-def relaxations(assessment: Assessment, everything: Assessment) -> tuple[Relaxation, ...]:
+def relaxations(assessment: Assessment, accepted: Integers) -> tuple[Relaxation, ...]:
     """Return the smallest verified relaxation of each constraint that has one, least change first.
 
-    `everything` is the assessment of all rows of the index. Without a single one, the smallest joint one that is found.
+    `accepted` are the rows of any model that fail nothing else. Without a single relaxation, the smallest joint one that
+    is found.
     """
     index, setting = assessment.index, assessment.setting
     single: dict[str, Relaxation] = {}
-    for change in _single_changes(assessment, everything):
+    for change in _single_changes(assessment, accepted):
         # Of several ways to loosen one constraint the first that works is the least.
         relaxation = None if change.key in single else verified(index, setting, change)
         if relaxation is not None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-
 from planner.choose.index import Index
 from planner.domain.constraint import CostLimit, RuntimeFilter
 from planner.domain.device import Device, DeviceKind
@@ -16,7 +14,7 @@ from planner.domain.runtime import canonical
 from planner.domain.scenario import Hardware, Scenario, SelectorKind
 from planner.errors import InvalidInput, NotFound
 from planner.estimate.capacity import capacity_of
-from planner.estimate.columns import Booleans
+from planner.estimate.columns import Booleans, Integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +22,10 @@ class Setting:
     """What a scenario means on this index."""
 
     scenario: Scenario
-    selected: Booleans
-    """By row of the index: whether its model is meant."""
+    meant: Booleans
+    """By position in the index's `model_list`: whether the model is meant."""
+    models: Integers
+    """By row of the index: position of its model in `model_list`."""
     device: Device | None
     devices: int
     nodes: int
@@ -34,6 +34,11 @@ class Setting:
     engine: str | None
     """Canonical name of the runtime that must be used, None for any."""
     now: datetime | None
+
+    @property
+    def selected(self) -> Booleans:
+        """By row of the index: whether its model is meant."""
+        return self.meant[self.models]
 
     @property
     def accelerated(self) -> bool:
@@ -79,11 +84,11 @@ def resolve(scenario: Scenario, index: Index, *, now: datetime | None) -> Settin
     selector = scenario.model
     if selector.kind is SelectorKind.MODEL and selector.value not in index.models:
         raise NotFound("model", selector.value or "", nearest=index.nearest_models(selector.value or ""))
-    meant = np.array([selector.selects(model) for model in index.model_list], dtype=np.bool_)
     runtime = next((c for c in scenario.constraints if isinstance(c, RuntimeFilter)), None)
     return Setting(
         scenario=scenario,
-        selected=meant[index.model],
+        meant=index.meant_by(selector),
+        models=index.model,
         device=device,
         devices=hardware.count if hardware else 1,
         nodes=hardware.nodes if hardware else 1,

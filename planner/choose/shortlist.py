@@ -1,0 +1,339 @@
+"""Shortlist: the few rows that an answer can show, out of all a survey found acceptable or not.
+
+Every one of them is the exact choice of the full ranking, the full list of near misses or the full frontier: what is left
+out comes after what is kept by the very keys the answer is ordered by, or is beaten by it. The rows kept are then judged
+and explained as if they were all there are, beside a census of the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from planner.choose.census import TIERS, Census
+from planner.choose.explain import MAX_LISTED
+from planner.choose.feasible import (
+    Assessment,
+    assess_rows,
+    baselines_stand_back,
+    doubts,
+    tally,
+    tiers,
+)
+from planner.choose.losses import CODE
+from planner.choose.margins import ON_HARDWARE, ON_WORKLOAD, PAST, by_row, margins, past
+from planner.choose.rank import objective_values
+from planner.choose.survey import Survey, is_by_row
+from planner.domain.constraint import DiskLimit, LossLimit
+from planner.domain.loss import LossKind
+from planner.domain.outcome import Verdict
+from planner.domain.scenario import Objective
+from planner.estimate.calibration import Metric
+from planner.estimate.columns import Floats, Integers
+
+RANKED: Final = 64
+"""Accepted rows kept at least: more than an answer lists."""
+NEAREST: Final = 5
+"""Nearest misses kept at least where nothing is accepted: as many as are shown, and loosened jointly."""
+_GROWTH: Final = 8
+
+Keys = Iterable[Callable[[Integers], Floats]]
+Values = Callable[[Integers], Floats]
+
+
+def least(places: Integers, count: int, keys: Keys) -> Integers:
+    """Return the `count` places that come first by some keys, first key first, and those tied with the last of them.
+
+    A key is worked out only for the places that the keys before it leave undecided.
+    """
+    sure: list[Integers] = []
+    for key in keys:
+        if len(places) <= count:
+            break
+        values = key(places)
+        pivot = np.partition(values, count - 1)[count - 1]
+        sure.append(places[values < pivot])
+        count -= len(sure[-1])
+        places = places[values == pivot]
+    return np.concatenate((*sure, places))
+
+
+def least_by_weight(survey: Survey, places: Integers, count: int, value: Values) -> Integers:
+    """Return the `count` places of the least value, and those tied with the last, where value never falls with weight.
+
+    The lightest rows of each kind are tried first, and heavier ones for as long as they may still be among the least.
+    """
+    seen = places[survey.is_recorded[places]]
+    plain = places[~survey.is_recorded[places]]
+    values = [value(seen)] if len(seen) else []
+    tried = [seen]
+    kind = survey.kind[plain]
+    begins = np.flatnonzero(np.concatenate(([True], kind[1:] != kind[:-1]))) if len(plain) else kind
+    low, end = begins, np.append(begins[1:], len(plain))
+    width = 1
+    while len(low):
+        high = np.minimum(low + width, end)
+        sizes = high - low
+        offsets = np.concatenate(([0], sizes.cumsum()))
+        at = plain[np.repeat(low - offsets[:-1], sizes) + np.arange(offsets[-1])]
+        found = value(at)
+        tried.append(at)
+        values.append(found)
+        known = np.concatenate(values)
+        bound = np.partition(known, count - 1)[count - 1] if len(known) >= count else np.inf
+        more = (high < end) & (found[offsets[1:] - 1] <= bound)
+        low, end, width = high[more], end[more], width * _GROWTH
+    if not values:
+        return places
+    all_tried, known = np.concatenate(tried), np.concatenate(values)
+    if len(known) <= count:
+        return all_tried
+    return all_tried[known <= np.partition(known, count - 1)[count - 1]]
+
+
+class Shortlist:
+    """What can be shown of the rows of a survey."""
+
+    def __init__(self, survey: Survey, *, best_alone: bool = False) -> None:
+        """With `best_alone`, only what comes first is kept, not what an answer shows beside it."""
+        self.survey: Final = survey
+        self.index: Final = survey.index
+        scenario = survey.setting.scenario
+        self._scenario: Final = scenario
+        limit = next((c for c in scenario.constraints if isinstance(c, LossLimit)), None)
+        self._losses: Final = self.index.losses(
+            *((limit.kind, limit.task) if limit else (LossKind.RELATIVE, None))
+        )
+        self._fell: Final = [] if best_alone else survey.fell()
+        accepted = survey.accepted
+        tier = self._tiers(accepted)
+        rows = survey.rows[accepted]
+        meant = np.zeros(len(self.index.model_list), dtype=np.bool_)
+        meant[self.index.model[rows]] = True
+        self.census: Final = Census(
+            rows=len(survey),
+            fell=np.array([len(places) for places in self._fell], dtype=np.int64),
+            tiers=tally(self.index, rows, tier),
+            models=int(meant.sum()),
+            known=self._known(accepted),
+        )
+        behind = self.index.standing.order(rows)
+        grade = tier if behind is None else tier + TIERS * behind.astype(np.int64)
+        parts = [accepted[:0], *self._best(accepted, grade, 1 if best_alone else RANKED)]
+        if not best_alone:
+            listed = min(max(len(accepted) - 1, 0), MAX_LISTED // 2)
+            parts += [*self._misses(MAX_LISTED - listed), self._undominated(accepted)]
+            if not len(accepted):
+                parts += [*self._nearest(), *self._loosened()]
+        self.rows: Final = np.unique(survey.rows[np.concatenate(parts)])
+
+    def assess(self) -> Assessment:
+        """Return the assessment of the rows kept, with the census of all."""
+        found = assess_rows(self.index, self.survey.setting, self.rows)
+        tier = tiers(found.judgements, self.index.baseline[found.rows], baselines_back=self._baselines_back)
+        return replace(found, tier=tier, census=self.census)
+
+    # -- what is accepted ---------------------------------------------------------------------------------------------
+
+    def _tiers(self, accepted: Integers) -> Integers:
+        """Return the tier of the accepted places, and keep whether baselines count as likely."""
+        survey = self.survey
+        kinds = survey.kinds
+        by_kind, _ = doubts(survey.judgements, 2 * kinds)
+        speed = by_kind[:kinds][survey.kind[accepted]]
+        loss = np.zeros(len(accepted), dtype=np.bool_)
+        for limit in self._scenario.constraints:
+            if isinstance(limit, LossLimit) and not limit.certified_only:
+                judged = self.index.losses(limit.kind, limit.task).judged(
+                    limit.limit, confidence=limit.confidence
+                )
+                loss |= judged[survey.rows[accepted]] == CODE[Verdict.LIKELY]
+        if survey.seen is not None:
+            own, _ = doubts(survey.seen.judgements, len(survey.recorded))
+            at = survey.is_recorded[accepted]
+            speed[at] = own[np.searchsorted(survey.recorded, accepted[at])]
+        baseline = self.index.baseline[survey.rows[accepted]]
+        self._baselines_back = baselines_stand_back(
+            self._scenario.objective, likely=bool(loss.any()), evident=bool((~baseline & ~loss).any())
+        )
+        return speed + 2 * (loss | baseline if self._baselines_back else loss)
+
+    def _known(self, accepted: Integers) -> dict[str, bool]:
+        metric = self._metric
+        if metric is None:
+            return {}
+        survey = self.survey
+        value = survey.ends.speeds.of(metric).value[: survey.kinds]
+        plain = accepted[~survey.is_recorded[accepted]]
+        known = bool(np.isfinite(value[survey.kind[plain]]).any())
+        if survey.seen is not None:
+            known |= bool(np.isfinite(survey.seen.speeds.of(metric).value[survey.seen.accepted]).any())
+        return {metric: known}
+
+    @property
+    def _metric(self) -> Metric | None:
+        """The time that the objective depends on."""
+        match self._scenario.objective:
+            case Objective.FASTEST:
+                return "tpot"
+            case Objective.HIGHEST_THROUGHPUT:
+                return "per_token"
+            case Objective.CHEAPEST:
+                return "per_token" if self._scenario.price is not None else None
+            case _:
+                return None
+
+    def _best(self, accepted: Integers, grade: Integers, count: int) -> Iterator[Integers]:
+        """Yield at least the first `count` accepted places of the ranking."""
+        for each in np.unique(grade).tolist():
+            places = accepted[grade == each]
+            if len(places) > count:
+                yield self._first(places, count)
+                return
+            yield places
+            count -= len(places)
+            if not count:
+                return
+
+    def _first(self, places: Integers, count: int) -> Integers:
+        """Return the first `count` of places of one grade, by the keys of `planner.choose.rank.ranking_keys`."""
+        index, rows, loss = self.index, self.survey.rows, self._losses.value
+        objective = self._objective
+        if self._by_weight and self.survey.single:
+            places = least_by_weight(self.survey, places, count, objective)
+        if self._scenario.objective is Objective.MOST_ACCURATE:
+            second: tuple[Values, ...] = (
+                lambda at: -index.parameters[rows[at]],
+                lambda at: np.where(np.isnan(loss[rows[at]]), -index.bits[rows[at]], 0.0),
+            )
+        else:
+            second = (lambda at: np.nan_to_num(loss[rows[at]], nan=np.inf),)
+        return least(
+            places,
+            count,
+            (
+                objective,
+                *second,
+                self.survey.totals,
+                lambda at: ~index.fetchable[rows[at]],
+                lambda at: rows[at],
+            ),
+        )
+
+    @property
+    def _by_weight(self) -> bool:
+        """Whether what the objective minimizes is worked out row by row and never falls with weight."""
+        return self._scenario.objective not in {Objective.MOST_ACCURATE, Objective.SMALLEST}
+
+    def _objective(self, places: Integers) -> Floats:
+        """Return what the objective minimizes at some accepted places."""
+        survey = self.survey
+        match self._scenario.objective:
+            case Objective.MOST_ACCURATE:
+                values = np.maximum(self._losses.value[survey.rows[places]], 0.0)
+                return np.where(np.isnan(values), np.inf, values)
+            case Objective.SMALLEST:
+                return self.index.columns.weight_bytes[survey.rows[places]]
+            case _:
+                return objective_values(replace(survey.judge(places), census=self.census))
+
+    def _undominated(self, accepted: Integers) -> Integers:
+        """Return the accepted places without those that a lighter one of their kind with no more loss beats or equals."""
+        survey = self.survey
+        if not survey.single:
+            return accepted
+        recorded = survey.is_recorded[accepted]
+        plain = accepted[~recorded]
+        order = self._losses.order[survey.rows[plain]]
+        # Of an earlier kind every value is larger, so the running minimum starts anew with each.
+        value = order - survey.kind[plain] * (len(self._losses.order) + 1)
+        before = np.minimum.accumulate(value)
+        kept = np.ones(len(plain), dtype=np.bool_)
+        kept[1:] = value[1:] < before[:-1]
+        return np.concatenate((plain[kept], accepted[recorded]))
+
+    # -- what is not --------------------------------------------------------------------------------------------------
+
+    def _misses(self, count: int) -> Iterator[Integers]:
+        """Yield at least the first `count` near misses: those that came furthest, then those least past the bound."""
+        rows = self.survey.rows
+        for number in range(len(self._fell) - 1, -1, -1):
+            places = self._fell[number]
+            if len(places) > count:
+                value, by_weight = self._margin(number)
+                if by_weight:
+                    places = least_by_weight(self.survey, places, count, value)
+                yield least(places, count, (value, lambda at: rows[at]))
+                return
+            yield places
+            count -= len(places)
+            if not count:
+                return
+
+    def _margin(self, number: int) -> tuple[Values, bool]:
+        """Return how far places are past the bound of a judgement, and whether that never falls with weight."""
+        survey, index = self.survey, self.index
+        judgement = survey.judgements[number]
+        if is_by_row(judgement):
+            return (lambda at: by_row(index, judgement, survey.rows[at])), False
+        if judgement.is_placed:
+            return (lambda at: margins(survey.judge(at).judgements[number])), survey.single
+        by_kind = margins(survey.judgements[number])
+        return (lambda at: by_kind[survey.kind[at]]), False
+
+    def _nearest(self) -> Iterator[Integers]:
+        """Yield at least the first NEAREST places by how many constraints they fail, and by how much."""
+        survey = self.survey
+        count = survey.failures.sum(axis=0, dtype=np.uint8)
+        wanted = NEAREST
+        for failing in np.flatnonzero(np.bincount(count)).tolist():
+            places = np.flatnonzero(count == failing)
+            pattern = 2 ** np.arange(len(survey.judgements)) @ survey.failures[:, places]
+            for each in np.unique(pattern).tolist():
+                yield self._nearest_alike(places[pattern == each], each)
+            wanted -= len(places)
+            if wanted <= 0:
+                return
+
+    def _nearest_alike(self, places: Integers, pattern: int) -> Integers:
+        """Return at least the first NEAREST of places that fail the same constraints."""
+        survey = self.survey
+        failing = [number for number in range(len(survey.judgements)) if pattern >> number & 1]
+        if len(places) <= NEAREST:
+            return places
+        if len(failing) == 1:
+            margin, by_weight = self._margin(failing[0])
+            value: Values = lambda at: np.clip(np.nan_to_num(margin(at), posinf=PAST), 0.0, PAST)  # noqa: E731
+        else:
+            value, by_weight = (lambda at: past(survey.judge(at))), False
+            if survey.single and not any(is_by_row(survey.judgements[number]) for number in failing):
+                by_weight = True
+        if by_weight:
+            places = least_by_weight(survey, places, NEAREST, value)
+        return least(places, NEAREST, (value, lambda at: survey.rows[at]))
+
+    def _loosened(self) -> Iterator[Integers]:
+        """Yield the places that decide how far each constraint must be loosened to admit one."""
+        survey, index = self.survey, self.index
+        for judgement in survey.judgements:
+            where = survey.only(frozenset({judgement.key}))
+            places = np.flatnonzero(where)
+            if not len(places):
+                continue
+            constraint, rows = judgement.constraint, survey.rows[places]
+            if isinstance(constraint, LossLimit):
+                losses = index.losses(constraint.kind, constraint.task)
+                upper = losses.bounds(constraint.confidence)[1][rows]
+                for values in (losses.value[rows], upper):
+                    yield places[[int(np.argmin(np.nan_to_num(values, nan=np.inf, posinf=np.inf)))]]
+            elif isinstance(constraint, DiskLimit):
+                yield places[[int(np.argmin(index.disk_bytes[rows]))]]
+            elif judgement.is_placed:
+                yield survey.lightest(where)
+            else:
+                yield places[:1]
+        yield survey.lightest(survey.only(ON_WORKLOAD))
+        yield survey.lightest(survey.only(ON_HARDWARE))
