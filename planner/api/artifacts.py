@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from functools import partial
 from typing import Annotated, Any, Final
 
-from litestar import Request, Response, Router, post, put, route
+from litestar import Request, Response, Router, get, patch, post, put, route
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody, PathParameter
+from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 from litestar.types import Method
 
@@ -19,11 +20,12 @@ from planner.api.errors import PreconditionFailed, TooLarge, WrongBytes, respond
 from planner.api.parameters import ServiceParameter
 from planner.api.ranges import Span, Unsatisfiable, keeps_range, matches, parse_range
 from planner.api.safety import RAW_BODY
-from planner.api.uploading import receive
+from planner.api.uploading import consume, receive
+from planner.domain.units import MAX_BYTES
 from planner.domain.variant import SHA256
 from planner.errors import IntegrityFailure, InvalidInput
 from planner.wire.problem import problem_of
-from planner.wire.replies import Upload
+from planner.wire.replies import Received, Upload
 from planner.wire.requests import Digests
 from planner.wire.service import Service
 
@@ -170,6 +172,64 @@ async def upload_artifact(
     return Response(upload, status_code=201 if upload.created else 200)
 
 
+Size = Annotated[int, QueryParameter(ge=1, le=MAX_BYTES, description="Bytes of the whole file.")]
+
+
+@get(
+    "/artifacts/{sha256:str}/upload",
+    operation_id="uploadReceived",
+    summary="Say how far the upload of a file has come, to go on from there",
+    sync_to_thread=True,
+)
+def upload_received(service: ServiceParameter, sha256: Digest, size: Size) -> Received:
+    """Return the offset that the next part begins at."""
+    _check_digest(sha256)
+    return service.received(sha256, size=size)
+
+
+@patch(
+    "/artifacts/{sha256:str}",
+    operation_id="appendArtifact",
+    summary="Send the next part of a file",
+    description=(
+        "The body is `Content-Length` bytes from `offset` on. The answer means that they are on disk; the last part makes "
+        "the file whole, which is verified. 409 with the right `offset` when the upload has come to another one."
+    ),
+    opt={RAW_BODY: True},
+    request_max_body_size=None,
+)
+async def append_artifact(
+    *,
+    service: ServiceParameter,
+    request: Request[Any, Any, Any],
+    max_artifact_bytes: NamedDependency[int],
+    upload_threads: NamedDependency[Executor],
+    sha256: Digest,
+    size: Size,
+    offset: Annotated[int, QueryParameter(ge=0, le=MAX_BYTES, description="Where the part begins.")],
+) -> Received:
+    """Take a part of a file."""
+    _check_digest(sha256)
+    length = request.content_length
+    if length is None or not 0 < length <= size - offset:
+        raise InvalidInput(
+            "Content-Length",
+            f"{length} does not fit",
+            allowed=f"1 to {max(size - offset, 1)}, stated beforehand",
+        )
+    if size > max_artifact_bytes:
+        raise TooLarge(
+            f"{size} bytes are more than the server takes",
+            field="size",
+            allowed=f"at most {max_artifact_bytes}",
+        )
+    try:
+        part = partial(service.append, sha256=sha256, size=size, start=offset, length=length)
+        return await consume(request.stream(), part, limit=length, threads=upload_threads)
+    except IntegrityFailure as error:
+        raise WrongBytes(error.message, **error.details) from error
+
+
 @post(
     "/artifacts/missing",
     operation_id="missingArtifacts",
@@ -188,4 +248,8 @@ def missing_artifacts(service: ServiceParameter, data: JSONBody[Digests]) -> Dig
     return Digests(sha256=service.missing(data.sha256))
 
 
-router = Router("/", route_handlers=[read_artifact, upload_artifact, missing_artifacts], tags=["Artifacts"])
+router = Router(
+    "/",
+    route_handlers=[read_artifact, upload_artifact, append_artifact, upload_received, missing_artifacts],
+    tags=["Artifacts"],
+)

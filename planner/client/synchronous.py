@@ -22,6 +22,7 @@ from planner.client.gating import Gating
 from planner.client.identity import Identity
 from planner.client.lifecycle import Lifecycle
 from planner.client.registering import register_folder
+from planner.client.retention import Retention
 from planner.client.webhooks import Webhooks
 from planner.deploy.checking import LockCheck
 from planner.deploy.deployment import Deployment
@@ -61,7 +62,7 @@ from planner.wire.rows import AliasHistory, DownloadRow, PlanRow
 T = TypeVar("T")
 
 
-class Client(Explaining, Lifecycle, Aliasing, Webhooks, Identity, Gating):
+class Client(Explaining, Lifecycle, Aliasing, Retention, Webhooks, Identity, Gating):
     """A server's use cases. Thread-safe. Calls that can be repeated harmlessly are retried when the server is away.
 
     Errors are those of `planner.errors` that the server raised; one that cannot be reached is Unavailable. The token is

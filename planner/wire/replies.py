@@ -77,6 +77,15 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
 
 
+class ReferenceProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of the answer to registering by reference: how far it is in bytes, and on the last line what came of it."""
+
+    done: int = 0
+    total: int = 0
+    registration: Registration | None = None
+    problem: Problem | None = None
+
+
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """A profile or evaluation that was handed in; `created` False when it was known already."""
 
@@ -90,6 +99,15 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     size: int
     created: bool
+
+
+class Received(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an upload has come, in bytes from its beginning; `complete` when the file is stored and verified."""
+
+    sha256: str
+    size: int
+    offset: int
+    complete: bool
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,6 +40,23 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dry_run: bool = False
 
 
+class RegisterReference(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """Files to register that the server reads itself: `file:///folder`, `s3://bucket/prefix` or `hf:OWNER/NAME@REVISION`.
+
+    The rest is as in a manifest. A dry run reads everything and keeps nothing.
+    """
+
+    uri: str
+    model: str | None = None
+    name: str | None = None
+    scheme: str | None = None
+    provenance: Provenance = Provenance()
+    runtimes: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
 class Digests(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """sha256 digests of files, in lower-case hex."""
 

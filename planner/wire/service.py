@@ -47,6 +47,7 @@ from planner.wire.replies import (
     Why,
 )
 from planner.wire.requests import DeployRequest, JobRequest, Manifest, RegisterReference
+from planner.wire.retention import Retention
 from planner.wire.rows import AliasHistory, DownloadRow, PlanRow
 from planner.wire.webhooks import Webhooks
 
@@ -380,6 +381,7 @@ class Service(
     Working,
     Lifecycle,
     Aliasing,
+    Retention,
     Webhooks,
     Identity,
     Gating,

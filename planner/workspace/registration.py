@@ -23,6 +23,7 @@ from planner.wire.replies import Registration
 from planner.wire.requests import Manifest
 from planner.workspace.attribution import check_confines, note_registration
 from planner.workspace.matching import Match, is_match, match_model
+from planner.workspace.returning import check_held, take_back
 
 
 def register_manifest(
@@ -42,6 +43,7 @@ def register_manifest(
         if not missing or manifest.dry_run:
             if not manifest.dry_run:
                 _note_again(registry, known, now=now)
+            kept += take_back(registry, store, known, dry_run=manifest.dry_run, now=now)
             return reply(manifest, known, created=False, missing=missing, warnings=kept)
     if missing and not manifest.dry_run:
         raise Conflict(
@@ -51,7 +53,7 @@ def register_manifest(
     if missing:
         return reply(manifest, None, created=True, missing=missing)
     files = {artifact.path: path for artifact in manifest.artifacts if (path := store.path(artifact.sha256))}
-    return register_inspected(registry, manifest, inspect(files), now=now)
+    return register_inspected(registry, manifest, inspect(files), now=now, store=store)
 
 
 def register_inspected(
@@ -61,8 +63,12 @@ def register_inspected(
     *,
     now: datetime,
     missing: tuple[str, ...] = (),
+    store: BlobStore | None = None,
 ) -> Registration:
-    """Register files that were inspected. `missing` are digests whose bytes a real run would store first."""
+    """Register files that were inspected. `missing` are digests whose bytes a real run would store first.
+
+    With `store` the files are looked for once more at the moment they begin to be needed. Raises Conflict then.
+    """
     _check_labels(manifest, inspection.scheme)
     if manifest.dry_run:
         with registry.read() as tx:
@@ -73,6 +79,8 @@ def register_inspected(
         with registry.write() as tx:
             match = _match(tx, manifest, inspection)
             variant, created = _write(tx, manifest, inspection, match, now=now)
+            if store is not None:
+                check_held(store, variant.artifacts)
     return reply(
         manifest,
         variant,
@@ -148,7 +156,7 @@ def _note_again(registry: Registry, known: Variant, *, now: datetime) -> None:
 def _missing(store: BlobStore, artifacts: tuple[Artifact, ...]) -> tuple[str, ...]:
     missing: dict[str, None] = {}
     for number, artifact in enumerate(artifacts):
-        size = store.size(artifact.sha256)
+        size = store.size(artifact.sha256) if store.touch(artifact.sha256) else None
         if size is None:
             missing[artifact.sha256] = None
         elif size != artifact.size:

@@ -4,7 +4,7 @@ import pytest
 
 from planner.domain.scheme import ActivationScaling, NumberFormat, Precision, Scheme
 from planner.errors import InvalidInput
-from planner.workspace.labels import check_claim, check_name
+from planner.domain.scheme_label import check_claim, check_name
 
 INT4 = Scheme(weight=Precision(format=NumberFormat.INT4, group_size=128))
 INT8 = Scheme(weight=Precision(format=NumberFormat.INT8))
