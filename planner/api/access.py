@@ -109,6 +109,9 @@ RULES: Final[tuple[Rule, ...]] = (
     *_rules("POST", REGISTER, "/api/v1/signatures"),
     *_rules("POST", MEASURE, "/api/v1/jobs", "/api/v1/jobs/**", "/api/v1/workers/**"),
     *_rules("POST", MEASURE, "/api/v1/plans/*/measurements", "/api/v1/plans/*/builds"),
+    *_rules("PUT", ADMIN, "/api/v1/aliases/*/protection"),
+    *_rules("POST", ADMIN, "/api/v1/admin/**"),
+    *_rules("POST DELETE", PROMOTE, "/api/v1/pins", "/api/v1/pins/*"),
     *_rules(
         "POST PUT DELETE PATCH", PROMOTE, "/api/v1/aliases/**", "/api/v1/variants/**", "/api/v1/states/**"
     ),

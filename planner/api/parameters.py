@@ -15,6 +15,7 @@ from planner.domain.job_worker import WorkerRow
 from planner.domain.lifecycle import VariantState
 from planner.domain.listing import Page, VariantRow
 from planner.domain.model import Model
+from planner.domain.pin import Pin
 from planner.domain.profile import Profile
 from planner.wire.page import MAX_LIMIT
 from planner.wire.rows import DownloadRow, PlanRow
@@ -70,6 +71,7 @@ WorkerPage = Annotated[Page[WorkerRow], BodyKwarg(schema_component_key="WorkerPa
 PlanPage = Annotated[Page[PlanRow], BodyKwarg(schema_component_key="PlanPage")]
 AliasMovePage = Annotated[Page[AliasMove], BodyKwarg(schema_component_key="AliasMovePage")]
 AliasPage = Annotated[Page[Alias], BodyKwarg(schema_component_key="AliasPage")]
+PinPage = Annotated[Page[Pin], BodyKwarg(schema_component_key="PinPage")]
 StatePage = Annotated[Page[VariantState], BodyKwarg(schema_component_key="StatePage")]
 DownloadPage = Annotated[Page[DownloadRow], BodyKwarg(schema_component_key="DownloadPage")]
 
@@ -85,6 +87,7 @@ __all__ = [
     "ModelPage",
     "Name",
     "OptionalQuery",
+    "PinPage",
     "PlanPage",
     "ProfilePage",
     "Query",

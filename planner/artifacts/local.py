@@ -55,7 +55,7 @@ class LocalStore:
 
     def put(self, chunks: Iterable[bytes], *, sha256: str | None = None, size: int | None = None) -> Blob:
         """Store the bytes of `chunks`; see BlobStore.put. Bytes that are already stored are verified, not written."""
-        if sha256 is not None and self.size(sha256) is not None:
+        if sha256 is not None and self.touch(sha256):
             return self._verify(chunks, sha256, size)
         staged = self._staging / f"{os.getpid()}-{secrets.token_hex(8)}"
         try:
@@ -92,7 +92,7 @@ class LocalStore:
                 os.fsync(file.fileno())
         place = self._place(digest)
         with disk_errors("placing a blob"):
-            created = self.size(digest) != total
+            created = not self.touch(digest) or self.size(digest) != total
             if created:
                 make_directories(place.parent)
                 staged.replace(place)
@@ -118,7 +118,7 @@ class LocalStore:
         with disk_errors("placing a blob"):
             os.fchmod(descriptor, 0o444)
             os.fsync(descriptor)
-            if self.size(sha256) == size:
+            if self.touch(sha256) and self.size(sha256) == size:
                 staged.unlink(missing_ok=True)
                 return False
             make_directories(place.parent)
@@ -126,14 +126,43 @@ class LocalStore:
             sync_directory(place.parent)
         return True
 
-    def sweep(self, *, older_than: float = STAGING_MAX_AGE_S) -> int:
-        """Remove staging files that nobody has written to for `older_than` seconds; returns how many."""
+    def touch(self, sha256: str) -> bool:
+        """Note that somebody counts on the blob, so that no collection takes it for abandoned; False when it is absent."""
+        try:
+            os.utime(self._place(sha256))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def used_at(self, sha256: str) -> float | None:
+        """Return when the blob was stored or last counted on, in seconds since the epoch; None when it is absent."""
+        try:
+            return self._place(sha256).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    def remove(self, sha256: str, *, unused_since: float) -> int | None:
+        """Remove the blob and return its size, or None when it is absent or was counted on after `unused_since`."""
+        place = self._place(sha256)
+        with disk_errors("removing a blob"):
+            try:
+                found = place.stat()
+                if found.st_mtime > unused_since:
+                    return None
+                place.unlink()
+            except FileNotFoundError:
+                return None
+        return found.st_size
+
+    def sweep(self, *, older_than: float = STAGING_MAX_AGE_S, dry_run: bool = False) -> int:
+        """Remove staging files that nobody has written to for `older_than` seconds; returns how many, also in a dry run."""
         removed, now = 0, time.time()
         with disk_errors("sweeping staging files"), os.scandir(self._staging) as entries:
             for entry in entries:
                 try:
                     if now - entry.stat(follow_symlinks=False).st_mtime > older_than:
-                        Path(entry.path).unlink()
+                        if not dry_run:
+                            Path(entry.path).unlink()
                         removed += 1
                 except FileNotFoundError:
                     continue  # another process finished or swept it
@@ -177,11 +206,13 @@ class LocalStore:
         )
         return total
 
-    def digests(self) -> Iterator[str]:
-        """Yield the sha256 of every blob, in ascending order."""
+    def digests(self, *, after: str = "") -> Iterator[str]:
+        """Yield the sha256 of every blob, in ascending order, or of those after one."""
         for first in _fanout(self._root):
-            for second in _fanout(first):
-                yield from sorted(name.name for name in second.iterdir() if SHA256.fullmatch(name.name))
+            for second in _fanout(first) if first.name >= after[:2] else ():
+                if first.name + second.name >= after[:4]:
+                    found = (name.name for name in second.iterdir() if SHA256.fullmatch(name.name))
+                    yield from sorted(name for name in found if name > after)
 
 
 def _fanout(directory: Path) -> list[Path]:

@@ -43,6 +43,10 @@ class BlobStore(Protocol):
         """Return the blob's size in bytes, None when it is absent."""
         ...
 
+    def touch(self, sha256: str) -> bool:
+        """Note that somebody counts on the blob, so that no collection takes it for abandoned; False when it is absent."""
+        ...
+
     def open(self, sha256: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Return the blob's bytes from `start`, at most `length` of them.
 

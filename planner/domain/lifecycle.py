@@ -41,6 +41,11 @@ class LifecycleState(StrEnum):
         """True when its files may be fetched."""
         return self not in {LifecycleState.QUARANTINED, LifecycleState.DELETED}
 
+    @property
+    def has_files(self) -> bool:
+        """True unless its files were given up."""
+        return self is not LifecycleState.DELETED
+
 
 _ANY: Final = frozenset(LifecycleState)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from planner.domain.lifecycle import LifecycleState, StateHistory, VariantState, check_move, check_reason
 from planner.domain.listing import Page
@@ -15,7 +15,7 @@ from planner.registry import events, kinds, variant_lookup
 from planner.registry.checks import DEFAULT_LIMIT, check_document, check_id, check_name, check_time
 from planner.registry.kinds import Kind
 from planner.registry.pages import Keyset, fetch
-from planner.registry.tables import StateChanges, VariantStates
+from planner.registry.tables import StateChanges, Variants, VariantStates
 from planner.registry.transaction import Transaction, WriteTransaction
 
 SET: Final = "set"
@@ -73,6 +73,9 @@ def put(
         number=before.number + 1,
     )
     kinds.put(tx, KIND, after, source=SET)
+    if before.state.has_files != state.has_files:
+        there = update(Variants).where(Variants.id == variant_id)
+        tx.connection.execute(there.values(fetchable=state.has_files))
     change = {"variant_id": variant_id, "number": after.number, "document": after}
     tx.connection.execute(insert(StateChanges).values(change))
     happened = {
