@@ -102,8 +102,9 @@ RULES: Final[tuple[Rule, ...]] = (
         "/api/v1/gates/all",
         "/api/v1/gates/policy",
     ),
-    *_rules("PUT", EVIDENCE, "/api/v1/artifacts/*"),
+    *_rules("PUT PATCH", EVIDENCE, "/api/v1/artifacts/*"),
     *_rules("POST", BUILD, "/api/v1/variants"),
+    *_rules("POST", REGISTER, "/api/v1/variants/by-reference"),
     *_rules("POST", EVIDENCE, "/api/v1/profiles", "/api/v1/evaluations", "/api/v1/imports"),
     *_rules("PUT", MEASURE, "/api/v1/devices/*"),
     *_rules("POST", REGISTER, "/api/v1/signatures"),
@@ -112,12 +113,16 @@ RULES: Final[tuple[Rule, ...]] = (
     *_rules("PUT", ADMIN, "/api/v1/aliases/*/protection"),
     *_rules("POST", ADMIN, "/api/v1/admin/**"),
     *_rules("POST DELETE", PROMOTE, "/api/v1/pins", "/api/v1/pins/*"),
+    *_rules("PUT", ADMIN, "/api/v1/aliases/*/protection"),
     *_rules(
         "POST PUT DELETE PATCH", PROMOTE, "/api/v1/aliases/**", "/api/v1/variants/**", "/api/v1/states/**"
     ),
     *_rules("POST", PROMOTE, "/api/v1/gates"),
-    # The handlers behind the Hugging Face protocol: asked directly they know no repository.
-    *_rules("GET HEAD POST PUT DELETE", READ, "/api/hub/*"),
+    *_rules("POST PUT DELETE", PROMOTE, "/api/v1/pins", "/api/v1/pins/**"),
+    *_rules("POST", ADMIN, "/api/v1/admin/**"),
+    # The handlers behind the Hugging Face protocol, which clients reach by its addresses only.
+    *_rules("GET HEAD", READ, "/api/hub/*"),
+    *_rules("POST PUT DELETE", ADMIN, "/api/hub/*"),
 )
 
 _WRITES: Final = ("create", "preupload", "commit", "tag", "lfs-batch", "lfs-verify", "xet-write-token")

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Response
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
 
 from planner.api import hub_errors
 from planner.api.access import Need, need_of
@@ -63,11 +63,11 @@ class Authentication:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        root = str(scope.get("root_path") or "")
+        root = scope["root_path"] if "root_path" in scope else ""  # noqa: SIM401 - `get` of a scope is untyped
         raw_path = scope["raw_path"].decode("latin-1").removeprefix(root)
         need = need_of(scope["method"], scope["path"].removeprefix(root) or "/", raw_path)
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        client = scope.get("client")
+        client = scope["client"] if "client" in scope else None  # noqa: SIM401 - same
         try:
             principal = await self._principal(
                 headers.get(b"authorization"), need, client[0] if client else "unknown"
@@ -124,13 +124,13 @@ def protect(app: ASGIApp, state: Any, settings: Settings, limit: FailureLimit) -
     return Authentication(app, state, settings.auth, limit)
 
 
-async def _refuse(error: PlannerError, need: Need, path: str, scope: Scope, send: Send) -> None:
+async def _refuse(error: PlannerError, need: Need, path: str, scope: HTTPScope, send: Send) -> None:
     """Send a refusal, with the safety headers that every response carries."""
     response = _hub_response(error, need) if need.address is not None else _problem_response(error, path)
     headers = {**response.headers, **headers_of(error)}
     body = response.content
     log.info("%s refused with %d: %s", path[:200], error.status, error.message)
-    start: Message = {
+    start: HTTPResponseStartEvent = {
         "type": "http.response.start",
         "status": error.status,
         "headers": [

@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from planner.domain.variant import Artifact
+from planner.domain.variant import SHA256, Artifact
 from planner.errors import InvalidInput
 
 SIGNATURE_NAME: Final = "model.sig"
@@ -43,9 +43,17 @@ class _Envelope(msgspec.Struct, frozen=True):
     payload: str
 
 
+class _Key(msgspec.Struct, frozen=True):
+    hint: str | None = None
+
+
+class _Material(msgspec.Struct, frozen=True, rename="camel"):
+    public_key: _Key | None = None
+
+
 class _Bundle(msgspec.Struct, frozen=True, rename="camel"):
     dsse_envelope: _Envelope
-    verification_material: dict[str, Any]
+    verification_material: _Material
 
 
 class SignedFiles(msgspec.Struct, frozen=True):
@@ -104,7 +112,6 @@ def signed_files(bundle: bytes) -> SignedFiles:
 
 def key_of(bundle: bytes) -> str | None:
     """Return the sha256 of the public key (PEM) that a bundle names; None when it was signed in another way."""
-    material = msgspec.json.decode(bundle, type=_Bundle).verification_material
-    named = material.get("publicKey")
-    hint = named.get("hint") if isinstance(named, dict) else None
-    return hint if isinstance(hint, str) and len(hint) == 64 and hint.isalnum() else None
+    key = msgspec.json.decode(bundle, type=_Bundle).verification_material.public_key
+    hint = None if key is None else key.hint
+    return hint if hint is not None and SHA256.fullmatch(hint) else None

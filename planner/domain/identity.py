@@ -28,7 +28,7 @@ ANONYMOUS: Final = "anonymous"
 
 _TOKEN: Final = re.compile(rf"{TOKEN_PREFIX}[A-Za-z0-9]{{34,128}}")
 _SEGMENT: Final = r"[A-Za-z0-9._-]+"
-_RESOURCE: Final = re.compile(rf"{_SEGMENT}/{_SEGMENT}")
+_RESOURCE: Final = re.compile(rf"(?!\.\.?/){_SEGMENT}/(?!\.\.?\Z){_SEGMENT}")
 
 
 class Scope(StrEnum):

@@ -7,7 +7,7 @@ the first that covers what is asked decides.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -234,7 +234,9 @@ def _text(value: object) -> str | None:
 
 def _accepts(wanted: str | bool | int, stated: object) -> bool:
     if isinstance(stated, list):
-        return any(_accepts(wanted, each) for each in stated if not isinstance(each, list))
+        return any(
+            _accepts(wanted, each) for each in cast("list[object]", stated) if not isinstance(each, list)
+        )
     if isinstance(wanted, str):
         return isinstance(stated, str) and matches(wanted, stated)
     return type(stated) is type(wanted) and stated == wanted

@@ -160,10 +160,5 @@ def signatures(tx: Transaction, variant_id: str) -> Sequence[SignatureRecord]:
     return tx.connection.execute(statement).scalars().all()
 
 
-def signature_files(tx: Transaction) -> frozenset[str]:
-    """Return the sha256 of every bundle that is kept: files that are no variant's and are still needed."""
-    return frozenset(tx.connection.execute(select(Signatures.sha256)).scalars())
-
-
 def _store(tx: WriteTransaction, token: Token) -> None:
     tx.connection.execute(update(Tokens).where(Tokens.id == token.id).values(document=token))

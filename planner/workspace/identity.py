@@ -56,7 +56,8 @@ class Identity(Files):
         return KnownTokens()
 
     @cached_property
-    def _publishers(self) -> TrustedPublishers:
+    def publishers(self) -> TrustedPublishers:
+        """The issuers of the settings. Raises InvalidInput for a file that cannot be read."""
         return TrustedPublishers.read(self.settings.oidc)
 
     def create_token(self, request: TokenRequest) -> NewToken:
@@ -151,7 +152,7 @@ class Identity(Files):
         Raises NotAuthenticated for an identity token that does not hold, NotAllowed when no rule trusts it, InvalidInput
         for a resource or scope that is none.
         """
-        origin, grant = self._publishers.verify(
+        origin, grant = self.publishers.verify(
             wanted.subject_token, resource=wanted.resource, now=self.now()
         )
         return self._make(

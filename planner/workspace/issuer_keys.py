@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 import jwt
@@ -32,7 +32,17 @@ _KINDS: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 """Kind of key that a signature begins its name with."""
 _CURVES: Final = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 
+T = TypeVar("T")
 Fetch = Callable[[str], bytes]
+
+
+class _KeySet(msgspec.Struct, frozen=True):
+    keys: tuple[dict[str, Any], ...]
+
+
+class _Discovery(msgspec.Struct, frozen=True):
+    issuer: str
+    jwks_uri: str
 
 
 def fetch_document(url: str) -> bytes:
@@ -103,33 +113,29 @@ class IssuerKeys:
 
     def _read(self) -> dict[str | None, dict[str, Any]]:
         url = self._issuer.jwks_uri or self._discover()
-        keys = self._document(url).get("keys")
-        if not isinstance(keys, list):
-            raise Unavailable(f"{url} holds no keys")
         usable: dict[str | None, dict[str, Any]] = {}
-        for key in keys[:MAX_KEYS]:
-            if isinstance(key, dict) and key.get("kty") in _KINDS.values() and key.get("use", "sig") == "sig":
+        for key in self._document(url, _KeySet).keys[:MAX_KEYS]:
+            if key.get("kty") in _KINDS.values() and key.get("use", "sig") == "sig":
                 name = key.get("kid")
                 usable.setdefault(name if isinstance(name, str) else None, key)
         return usable
 
     def _discover(self) -> str:
         url = self._issuer.discovery_url
-        document = self._document(url)
-        if document.get("issuer") != self._issuer.issuer:
+        document = self._document(url, _Discovery)
+        if document.issuer != self._issuer.issuer:
             raise Unavailable(f"{url} is of another issuer")
-        uri = document.get("jwks_uri")
         try:
-            check_url("jwks_uri", uri if isinstance(uri, str) else "")
+            check_url("jwks_uri", document.jwks_uri)
         except InvalidInput as error:
             raise Unavailable(f"{url}: {error.message}") from error
-        return str(uri)
+        return document.jwks_uri
 
-    def _document(self, url: str) -> dict[str, Any]:
+    def _document(self, url: str, kind: type[T]) -> T:
         try:
-            return msgspec.json.decode(self._fetch(url), type=dict[str, Any])
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise Unavailable(f"{url} is not a JSON object") from error
+            return msgspec.json.decode(self._fetch(url), type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise Unavailable(f"{url} cannot be read: {error}") from error
 
 
 def _key(document: dict[str, Any], algorithm: str) -> jwt.PyJWK:
