@@ -32,6 +32,7 @@ _HELP: Final = {
     "validate": "Score the estimates of memory and speed on held-out evidence",
     "jobs": "List, queue, follow and cancel work for workers; list workers",
     "register": "Register a folder of files as a variant",
+    "gate": "Judge a build by a policy before it is promoted: pass, fail or inconclusive",
     "import": "Register results of other tools, judged by lints",
     "submit": "Register results that a worker made offline",
     "fetch": "Download a variant, every hash checked",

@@ -102,7 +102,12 @@ class CountsTest:
         return share / self._scale
 
     def more(self, margin: float, alpha: float) -> int | None:
-        """Return about how many more items decide with POWER, if the loss is what it seems.
+        """Return about how many more items decide with POWER, if the loss is what it seems."""
+        needed = self.needed(margin, alpha)
+        return None if needed is None else more_of(needed, self.size)
+
+    def needed(self, margin: float, alpha: float) -> float | None:
+        """Return how many items in all decide with POWER if the loss and the share of changes are what they seem.
 
         (z_alpha x deviation at the margin + z_power x deviation)^2 / distance^2 items (Connor, Biometrics 43, 1987), enlarged
         for the half count.
@@ -112,7 +117,7 @@ class CountsTest:
             return None
         deviation = self._needed_deviation(margin, alpha)
         root = (deviation + math.sqrt(deviation * deviation + 2 * distance)) / (2 * distance)
-        return more_of(root * root, self.size)
+        return root * root
 
     @property
     def _scale(self) -> float:

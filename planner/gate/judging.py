@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import msgspec
@@ -37,10 +37,15 @@ def judge(
     records: dict[int, Records] = {}
     for number, rule in enumerate(policy.tasks):
         trial, found = task_trial(rule, policy, evidence, now=now, sequential=sequential)
-        trials.append(trial)
+        trials.append(_placed(trial, f"tasks[{number}]"))
         if found is not None:
             records[number] = found
-    trials += [limit_trial(rule, policy, evidence, now=now) for rule in policy.limits]
+    fields = [f"latency[{number}]" for number in range(len(policy.latency))]
+    fields += [f"memory[{number}]" for number in range(len(policy.memory))]
+    trials += [
+        _placed(limit_trial(limit, policy, evidence, now=now), field)
+        for limit, field in zip(policy.limits, fields, strict=True)
+    ]
     if any(check.state is CheckState.FAIL for check in screen):
         rest = tuple(_skipped(trial.check) for trial in trials)
     else:
@@ -53,6 +58,10 @@ def judge(
         jobs=wanted_jobs(policy, evidence, screen, rest, records, sequential=sequential),
         flips=tuple(flips_of(found) for found in records.values()) if flips else (),
     )
+
+
+def _placed(trial: Trial, field: str) -> Trial:
+    return replace(trial, check=msgspec.structs.replace(trial.check, field=field))
 
 
 def _skipped(check: Check) -> Check:

@@ -234,7 +234,7 @@ def _absolute(check: Check, rule: Limit, print_: Fingerprint, runs: list[_Run], 
     if len(runs) < MIN_RUNS:
         return Trial(_one_run(check, runs[0], rule, unit, basis))
     test = RunsTest([each.value for each in runs])
-    return Trial(check, test, rule.limit or 0.0, unit, basis, 0.0, rule.repeats, "runs")
+    return Trial(check, test, rule.limit or 0.0, unit, basis, least=rule.repeats, counted="runs")
 
 
 def _relative(check: Check, rule: Limit, mine: list[_Run], theirs: list[_Run], regression: float) -> Trial:
@@ -252,7 +252,7 @@ def _relative(check: Check, rule: Limit, mine: list[_Run], theirs: list[_Run], r
             )
         )
     test = RunsTest([each.value for each in mine], [each.value for each in theirs])
-    return Trial(check, test, regression, Unit.RATIO, basis, 0.0, rule.repeats, "runs")
+    return Trial(check, test, regression, Unit.RATIO, basis, least=rule.repeats, counted="runs")
 
 
 def _with_runs(check: Check, runs: Sequence[_Run], notes: tuple[str, ...]) -> Check:

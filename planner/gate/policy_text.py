@@ -212,3 +212,32 @@ def _line(root: yaml.Node, place: str) -> int | None:
             return line
         line, node = found[0].start_mark.line + 1, found[1]
     return line
+
+
+def line_of(text: str, place: str) -> int | None:
+    """Return the line of a place such as "tasks[0]" in a policy's text that was read before; None where it has none."""
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+    finally:
+        loader.dispose()
+    if root is None:
+        return None
+    steps = [name or number for name, number in _STEP.findall(place)]
+    return _line(root, place) if steps and _has(root, steps) else None
+
+
+def _has(node: yaml.Node, steps: list[str]) -> bool:
+    for step in steps:
+        if isinstance(node, yaml.MappingNode):
+            pairs = cast("list[tuple[yaml.Node, yaml.Node]]", node.value)
+            found = next((child for key, child in pairs if key.value == step), None)
+        elif isinstance(node, yaml.SequenceNode):
+            children = cast("list[yaml.Node]", node.value)
+            found = children[int(step)] if step.isdecimal() and int(step) < len(children) else None
+        else:
+            found = None
+        if found is None:
+            return False
+        node = found
+    return True

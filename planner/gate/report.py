@@ -53,6 +53,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: CheckState
     reason: str
     """The verdict in a sentence."""
+    field: str | None = None
+    """The rule's place in the policy, "tasks[0]"."""
     figure: Figure | None = None
     """What was found; its interval's ends are the bounds that decide, at the levels below."""
     limit: float | None = None

@@ -64,6 +64,7 @@ def _check(
         state=CheckState.STALE if stale else CheckState.MISSING,
         reason=stale[0] if stale else "no evaluation has it",
         limit=limit,
+        field="screen",
     )
     if source is None:
         return check

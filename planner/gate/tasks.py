@@ -12,8 +12,7 @@ import numpy as np
 
 from planner.domain.anytime_test import AnytimeTest
 from planner.domain.evaluation import Document, Evaluation, ItemOutcome
-from planner.domain.figure import weakest
-from planner.domain.loss import LossKind, bounds
+from planner.domain.loss import FEWEST_ITEMS, LossKind, bounds
 from planner.domain.margin_test import MarginTest
 from planner.domain.non_inferiority import CountsTest, document_test, outcome_test
 from planner.domain.same_items import documents_between, outcomes_between
@@ -83,10 +82,19 @@ def task_trial(
         notes=tuple(notes),
         reason="judged with the others",
     )
-    least = rule.min_items or policy.min_items or 1
-    counted = "documents" if evaluation.is_perplexity else "items"
-    basis = weakest([evaluation.basis])
-    return Trial(check, test, rule.limit, unit, basis, noise, least, counted), records
+    exact = isinstance(test, CountsTest) or (isinstance(test, AnytimeTest) and not evaluation.is_perplexity)
+    trial = Trial(
+        check,
+        test,
+        rule.limit,
+        unit,
+        evaluation.basis,
+        noise,
+        least=rule.min_items or policy.min_items or 1,
+        fewest=1 if exact else FEWEST_ITEMS,
+        counted="documents" if evaluation.is_perplexity else "items",
+    )
+    return trial, records
 
 
 def find_records(

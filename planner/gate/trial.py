@@ -26,6 +26,8 @@ class Trial:
     noise: float = 0.0
     least: int = 1
     """Size below which nothing passes."""
+    fewest: int = 1
+    """Size below which nothing is decided either way: the test's own."""
     counted: str = "items"
     """What `size` counts, in words."""
 
@@ -99,6 +101,9 @@ def _verdict(trial: Trial, test: MarginTest, at: _Levels) -> tuple[CheckState, s
         return "unknown" if value is None else format_value(value, trial.unit)
 
     limit = shown(trial.margin)
+    if test.size < trial.fewest:
+        reason = f"{test.size} {trial.counted}: fewer than {trial.fewest} decide nothing"
+        return CheckState.INCONCLUSIVE, reason, max(trial.fewest, trial.least) - test.size
     if at.above.p_value <= at.alpha:
         over = shown(max(trial.margin, trial.noise))
         return CheckState.FAIL, f"at least {shown(at.lower)}, above {over}", None
