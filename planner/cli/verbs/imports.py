@@ -84,8 +84,8 @@ def command(
     not say is asked for. The files themselves are kept, and the evidence names their sha256. Exit code 4: the lints refused
     everything.
     """
-    given = [_load(path, of_baseline=False) for path in files]
-    given += [_load(path, of_baseline=True) for path in baseline_files]
+    given = [load_result(path, of_baseline=False) for path in files]
+    given += [load_result(path, of_baseline=True) for path in baseline_files]
     options = ImportOptions(
         variant=variant,
         baseline=baseline,
@@ -101,23 +101,24 @@ def command(
         try:
             report = service.import_results(given, options)
         except InvalidInput as error:
-            raise _naming_option(error) from None
+            raise naming_option(error) from None
     if session.json:
         session.print_json(report)
     else:
-        _print(report)
+        print_report(report)
     if not report.stored:
         raise EvidenceMissing("nothing was stored: the lints refused everything the files say")
 
 
-def _load(path: Path, *, of_baseline: bool) -> ResultFile:
+def load_result(path: Path, *, of_baseline: bool) -> ResultFile:
+    """Return a result file with its content. Raises InvalidFile for one that is too large."""
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise InvalidFile(str(path), "", f"takes {size} bytes", allowed=f"at most {MAX_FILE_BYTES} bytes")
     return ResultFile(name=path.name, content=path.read_bytes(), of_baseline=of_baseline)
 
 
-def _naming_option(error: InvalidInput) -> InvalidInput:
+def naming_option(error: InvalidInput) -> InvalidInput:
     """Return the error with the option's name for its field, where it is one."""
     field = str(error.details.get("field", ""))
     if field not in _OPTIONS:
@@ -127,7 +128,8 @@ def _naming_option(error: InvalidInput) -> InvalidInput:
     )
 
 
-def _print(report: ImportReport) -> None:
+def print_report(report: ImportReport) -> None:
+    """Print what was understood, what the lints say of it, and what was stored."""
     out = console()
     out.print(
         Text("read: ", style="bold") + Text(f"{report.tool} ({report.format}), about {report.variant_id}")
