@@ -39,6 +39,27 @@ class LatentAttention(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     query_lora_rank: int | None = None
 
 
+class CacheGroup(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Layers that keep the same for a sequence, in elements per layer."""
+
+    layers: int
+    per_token: int = 0
+    """Cached for every token, in the KV cache's type."""
+    window: int | None = None
+    """Tokens at most that are cached; None is all."""
+    fixed: int = 0
+    """Kept whatever the length, in the compute type: windows of convolutions, keys and values of an image."""
+    fixed_wide: int = 0
+    """The same in FP32: states of state spaces and linear attention."""
+
+    def __post_init__(self) -> None:
+        for field in ("per_token", "fixed", "fixed_wide"):
+            if not 0 <= getattr(self, field) <= 1_000_000_000_000:
+                raise InvalidInput(f"architecture.caches.{field}", "is out of range", allowed="0 to 1e12")
+        if not 1 <= self.layers <= 200_000 or (self.window is not None and self.window < 1):
+            raise InvalidInput("architecture.caches", "layers and window are out of range", allowed="1 or more")
+
+
 class Architecture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The shape of a model. MHA, GQA and MQA differ only in `kv_heads`."""
 
@@ -71,6 +92,9 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Rows of a learned position table (OPT keeps 2 more than its context); 0 with rotary positions."""
     experts: Experts | None = None
     mla: LatentAttention | None = None
+    caches: tuple[CacheGroup, ...] = ()
+    """What layers keep where they differ in more than a window (hybrids, shared caches); empty where `kv_heads`,
+    `head_dim`, `mla` and the sliding layers say it all."""
     model_type: str | None = None
 
     def __post_init__(self) -> None:
@@ -186,11 +210,36 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             return self.mla.kv_lora_rank + self.mla.rope_head_dim
         return 2 * self.kv_heads * self.head_dim
 
+    @property
+    def cache_groups(self) -> tuple[CacheGroup, ...]:
+        """What the layers keep for a sequence, alike ones together."""
+        if self.caches:
+            return self.caches
+        each = self.kv_elements_per_token
+        groups = (
+            CacheGroup(layers=max(self.layers - self.sliding_layers, 1), per_token=each)
+            if self.layers > self.sliding_layers
+            else None,
+            CacheGroup(layers=self.sliding_layers, per_token=each, window=self.sliding_window)
+            if self.sliding_layers
+            else None,
+        )
+        return tuple(group for group in groups if group is not None)
+
     def kv_elements(self, tokens: int) -> int:
         """Return the cached elements of one sequence of `tokens`: sliding layers hold at most their window."""
-        window = min(tokens, self.sliding_window) if self.sliding_window else tokens
-        full = self.layers - self.sliding_layers
-        return self.kv_elements_per_token * (full * tokens + self.sliding_layers * window)
+        return sum(
+            group.layers * group.per_token * (min(tokens, group.window) if group.window else tokens)
+            for group in self.cache_groups
+        )
+
+    @property
+    def state_elements(self) -> tuple[int, int]:
+        """Elements that one sequence keeps whatever its length: in the compute type, and in FP32."""
+        return (
+            sum(group.layers * group.fixed for group in self.caches),
+            sum(group.layers * group.fixed_wide for group in self.caches),
+        )
 
     @property
     def kv_width(self) -> int:

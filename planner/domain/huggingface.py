@@ -12,6 +12,8 @@ from typing import Any, Final, cast
 import msgspec
 
 from planner.domain.architecture import Architecture, Experts, LatentAttention
+from planner.domain.cache_layout import PURE_STATE, cache_groups
+from planner.domain.config_numbers import layer_numbers, whole
 from planner.errors import InvalidInput
 
 KNOWN_TYPES: Final = frozenset(
@@ -22,40 +24,9 @@ KNOWN_TYPES: Final = frozenset(
 )  # fmt: skip
 """Model types whose parameter arithmetic is known to be exact."""
 
-_MAX_NUMBER: Final = 1_000_000_000
-"""Upper bound of every number of a configuration: far above any model, and no product of a few overflows a float."""
-
 _TIED_BY_DEFAULT: Final = frozenset({"gemma", "gemma2", "gemma3_text"})
 _QK_NORM: Final = frozenset({"qwen3", "qwen3_moe", "gemma3_text", "olmo2"})
 _QKV_BIAS: Final = frozenset({"qwen2", "qwen2_moe", "phi"})
-
-
-def _whole(config: Mapping[str, Any], *names: str, default: int | None = None) -> int:
-    for name in names:
-        value = config.get(name)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_NUMBER:
-            shown = "the number" if isinstance(value, int) else f"{value!r:.40}"
-            raise InvalidInput(
-                f"config.{name}",
-                f"{shown} is not a whole number in range",
-                allowed=f"an integer from 0 to {_MAX_NUMBER}",
-            )
-        return value
-    if default is None:
-        raise InvalidInput(f"config.{names[0]}", "is missing", allowed="an integer")
-    return default
-
-
-def _layer_numbers(config: Mapping[str, Any], name: str) -> frozenset[int]:
-    value: Any = config.get(name)
-    if value is None:
-        return frozenset()
-    layers = cast("Sequence[object]", value) if isinstance(value, list | tuple) else None
-    if layers is None or not all(isinstance(layer, int) for layer in layers):
-        raise InvalidInput(f"config.{name}", "is not a list of layer numbers", allowed="a list of integers")
-    return frozenset(cast("Sequence[int]", layers))
 
 
 def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -66,22 +37,47 @@ def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return config
 
 
+def _listed_layers(config: Mapping[str, Any]) -> int | None:
+    """Return how many layers a configuration lists one by one, None where it lists none."""
+    for name in ("layer_types", "layers_block_type", "hybrid_override_pattern"):
+        listed = config.get(name)
+        if isinstance(listed, list | tuple | str) and listed:
+            return len(cast("Sequence[object]", listed))
+    return None
+
+
+def _kv_heads(config: Mapping[str, Any], heads: int) -> int:
+    """Return the KV heads; Falcon and StarCoder say with a flag that all heads share one."""
+    if config.get("multi_query") is True and not config.get("new_decoder_architecture"):
+        return 1
+    return whole(config, "num_key_value_heads", "num_kv_heads", default=heads)
+
+
+def _mlp_width(config: Mapping[str, Any], hidden: int) -> int:
+    """Return the width of the MLP, the largest where every layer has its own."""
+    listed = config.get("intermediate_size")
+    if isinstance(listed, list | tuple) and listed:
+        widths = [whole({"intermediate_size": width}, "intermediate_size") for width in cast("Sequence[object]", listed)]
+        return max(widths)
+    return whole(config, "intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim", default=4 * hidden)
+
+
 def _experts(config: Mapping[str, Any], model_type: str, layers: int) -> Experts | None:
-    count = _whole(config, "num_local_experts", "num_experts", "n_routed_experts", default=0)
+    count = whole(config, "num_local_experts", "num_experts", "n_routed_experts", default=0)
     if count == 0:
         return None
-    width = _whole(config, "moe_intermediate_size", "intermediate_size")
-    shared = _whole(config, "shared_expert_intermediate_size", default=0)
+    width = whole(config, "moe_intermediate_size", "expert_ffn_hidden_size", "intermediate_size")
+    shared = whole(config, "shared_expert_intermediate_size", default=0)
     if model_type.startswith("deepseek"):
-        shared = _whole(config, "n_shared_experts", default=0) * width
-    dense = _whole(config, "first_k_dense_replace", default=0)
-    step = _whole(config, "decoder_sparse_step", default=1)
-    only = _layer_numbers(config, "mlp_only_layers")
+        shared = whole(config, "n_shared_experts", default=0) * width
+    dense = whole(config, "first_k_dense_replace", default=0)
+    step = whole(config, "decoder_sparse_step", default=1)
+    only = layer_numbers(config, "mlp_only_layers")
     if step > 1 or only:
         dense = sum(1 for i in range(layers) if i in only or (i + 1) % max(step, 1))
     return Experts(
         count=count,
-        active=_whole(config, "num_experts_per_tok", "experts_per_token", default=1),
+        active=whole(config, "num_experts_per_tok", "experts_per_token", default=1),
         intermediate_size=width,
         shared_intermediate_size=shared,
         shared_gate=model_type == "qwen2_moe",
@@ -96,11 +92,11 @@ def _latent_attention(config: Mapping[str, Any]) -> LatentAttention | None:
         return None
     query_rank = config.get("q_lora_rank")
     return LatentAttention(
-        kv_lora_rank=_whole(config, "kv_lora_rank"),
-        rope_head_dim=_whole(config, "qk_rope_head_dim"),
-        nope_head_dim=_whole(config, "qk_nope_head_dim"),
-        value_head_dim=_whole(config, "v_head_dim"),
-        query_lora_rank=None if query_rank is None else _whole(config, "q_lora_rank"),
+        kv_lora_rank=whole(config, "kv_lora_rank"),
+        rope_head_dim=whole(config, "qk_rope_head_dim"),
+        nope_head_dim=whole(config, "qk_nope_head_dim"),
+        value_head_dim=whole(config, "v_head_dim"),
+        query_lora_rank=None if query_rank is None else whole(config, "q_lora_rank"),
     )
 
 
@@ -115,10 +111,10 @@ def _sliding_layers(config: Mapping[str, Any], model_type: str, layers: int, win
     if model_type in {"gemma2", "gpt_oss"}:
         return (layers + 1) // 2
     if model_type == "gemma3_text":
-        return layers - layers // max(_whole(config, "sliding_window_pattern", default=6), 1)
+        return layers - layers // max(whole(config, "sliding_window_pattern", default=6), 1)
     if model_type.startswith("qwen"):
         return (
-            max(layers - _whole(config, "max_window_layers", default=layers), 0)
+            max(layers - whole(config, "max_window_layers", default=layers), 0)
             if config.get("use_sliding_window")
             else 0
         )
@@ -129,28 +125,36 @@ def architecture_from_config(config: Mapping[str, Any]) -> Architecture:
     """Return the architecture a `config.json` describes. Raises InvalidInput naming the missing or wrong field."""
     outer, config = config, text_config(config)
     model_type = str(config.get("model_type") or outer.get("model_type") or "").lower()
-    if model_type == "gemma3":
-        model_type = "gemma3_text"
-    layers = _whole(config, "num_hidden_layers")
-    heads = _whole(config, "num_attention_heads")
-    hidden = _whole(config, "hidden_size")
+    model_type = {"gemma3": "gemma3_text", "llama4": "llama4_text", "gemma4": "gemma4_text"}.get(model_type, model_type)
+    layers = whole(config, "num_hidden_layers", "num_layers", "n_layer", "n_layers", default=_listed_layers(config))
+    hidden = whole(config, "hidden_size", "n_embd", "d_model")
+    # A model without attention has no heads; its arithmetic takes the whole width for one.
+    heads = whole(
+        config, "num_attention_heads", "n_head", "n_heads", default=1 if model_type in PURE_STATE else None
+    )
     if not (0 < layers <= 100_000 and heads > 0 and hidden > 0):
         raise InvalidInput("config.num_hidden_layers", "sizes must be positive", allowed="1 to 100000 layers")
-    window = _whole(config, "sliding_window", default=0) or None
+    kv_heads = _kv_heads(config, heads)
+    head_dim = whole(config, "head_dim", "attention_head_dim", "kv_channels", default=max(hidden // heads, 1))
+    mla = _latent_attention(config)
+    window = whole(config, "sliding_window", default=0) or None
     sliding = _sliding_layers(config, model_type, layers, window)
     context = config.get("max_position_embeddings")
     tied = config.get("tie_word_embeddings", outer.get("tie_word_embeddings"))
     gemma_norms = model_type in {"gemma2", "gemma3_text"}
     attention_bias = bool(config.get("attention_bias"))
     phi = model_type == "phi"
+    caches = cache_groups(
+        config, outer, model_type, layers=layers, hidden=hidden, kv_heads=kv_heads, head_dim=head_dim, mla=mla
+    )
     return Architecture(
         hidden_size=hidden,
         layers=layers,
         heads=heads,
-        kv_heads=_whole(config, "num_key_value_heads", default=heads),
-        head_dim=_whole(config, "head_dim", default=max(hidden // heads, 1)),
-        intermediate_size=_whole(config, "intermediate_size", default=4 * hidden),
-        vocab_size=_whole(config, "vocab_size"),
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        intermediate_size=_mlp_width(config, hidden),
+        vocab_size=whole(config, "vocab_size"),
         tied_embeddings=bool(tied) if tied is not None else model_type in _TIED_BY_DEFAULT,
         max_context=context if isinstance(context, int) and context > 0 else None,
         sliding_window=window if sliding else None,
@@ -166,7 +170,8 @@ def architecture_from_config(config: Mapping[str, Any]) -> Architecture:
         norm_bias=phi,
         attention_sinks=model_type == "gpt_oss",
         experts=_experts(config, model_type, layers),
-        mla=_latent_attention(config),
+        mla=mla,
+        caches=caches,
         model_type=model_type or None,
     )
 

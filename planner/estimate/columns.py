@@ -35,10 +35,13 @@ class Columns:
     """Code of the architecture; equal codes are equal shapes."""
     hidden: Floats
     layers: Floats
-    sliding_layers: Floats
+    kv_full: Floats
+    """Cached elements per token of all layers that cache every token."""
+    kv_sliding: Floats
+    """The same of all layers that cache the last `window` tokens."""
     window: Floats
-    kv_per_token: Floats
-    """Cached elements per token and layer."""
+    state_bytes: Floats
+    """Kept for a sequence whatever its length."""
     heads: Integers
     kv_heads: Integers
     latent: Booleans
@@ -118,9 +121,7 @@ def _architecture_facts(architecture: Architecture) -> dict[str, float]:
     return {
         "hidden": architecture.hidden_size,
         "layers": architecture.layers,
-        "sliding_layers": architecture.sliding_layers,
-        "window": architecture.sliding_window or np.inf,
-        "kv_per_token": architecture.kv_elements_per_token,
+        **_cache_facts(architecture),
         "heads": architecture.heads,
         "kv_heads": architecture.kv_heads,
         "latent": mla is not None,
@@ -139,6 +140,19 @@ def _architecture_facts(architecture: Architecture) -> dict[str, float]:
         "_routed": routed,
         "_parameters": architecture.parameters,
         "_embedding": architecture.embedding_parameters,
+    }
+
+
+def _cache_facts(architecture: Architecture) -> dict[str, float]:
+    """Return what a sequence keeps. Windows of several lengths count as the longest, which errs on the safe side."""
+    groups = architecture.cache_groups
+    fixed, wide = architecture.state_elements
+    return {
+        "kv_full": sum(group.layers * group.per_token for group in groups if group.window is None),
+        "kv_sliding": sum(group.layers * group.per_token for group in groups if group.window is not None),
+        "window": max((group.window for group in groups if group.window is not None), default=np.inf),
+        "_fixed": fixed,
+        "_wide": wide,
     }
 
 
@@ -206,6 +220,7 @@ def _scheme_facts(facts: dict[str, float], weights: Figure, scheme: Scheme) -> d
         "weight_lo": min(lo, weights.value),
         "weight_hi": max(hi, weights.value),
         "kv_bits": kv_bits,
+        "state_bytes": facts["_fixed"] * reference + facts["_wide"] * 4,
         "element_bytes": reference,
         "compute": _CODE[scheme.compute_format],
         "number_format": _CODE[scheme.weight.format],
@@ -250,10 +265,7 @@ def columns_of(rows: Iterable[tuple[Architecture, Figure, Scheme, int]]) -> Colu
 
 def kv_elements(columns: Columns, tokens: Floats | float) -> Floats:
     """Return cached elements of one sequence of `tokens`, as `Architecture.kv_elements` counts them."""
-    full = columns.layers - columns.sliding_layers
-    return columns.kv_per_token * (
-        full * tokens + columns.sliding_layers * np.minimum(tokens, columns.window)
-    )
+    return columns.kv_full * tokens + columns.kv_sliding * np.minimum(tokens, columns.window)
 
 
 __all__ = [

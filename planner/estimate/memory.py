@@ -90,29 +90,39 @@ class MemoryTerms:
         return row if self.place is None else int(self.place[row])
 
 
-def _gather(columns: Columns, values: list[float]) -> Floats:
-    return np.array(values, dtype=np.float64)[columns.runtime]
+def _gather(columns: Columns, values: list[float] | Floats) -> Floats:
+    return np.asarray(values, dtype=np.float64)[columns.runtime]
 
 
-def _spread(columns: Columns, priors: list[Prior]) -> Term:
-    return Term(
-        _gather(columns, [prior.value for prior in priors]),
-        _gather(columns, [prior.lo for prior in priors]),
-        _gather(columns, [prior.hi for prior in priors]),
-    )
+def _ends(priors: list[Prior]) -> Term:
+    return Term(*(np.array([getattr(prior, end) for prior in priors]) for end in ("value", "lo", "hi")))
+
+
+_ACTIVATION_SPREAD: Final = _ends([prior.activation_spread for prior in RUNTIMES])
+_OVERHEAD_GPU: Final = _ends([prior.overhead_gpu for prior in RUNTIMES])
+_OVERHEAD_CPU: Final = _ends([prior.overhead_cpu for prior in RUNTIMES])
+_SEVERAL: Final = _ends([prior.overhead_multi_device for prior in RUNTIMES])
+_LOST: Final = _ends([prior.fragmentation for prior in RUNTIMES])
+
+
+def _spread(columns: Columns, priors: Term) -> Term:
+    runtime = columns.runtime
+    return Term(priors.value[runtime], priors.lo[runtime], priors.hi[runtime])
 
 
 def kv_bytes(
     columns: Columns, degree: Integers, *, tokens: Floats | float, concurrency: Floats | float
 ) -> Floats:
-    """Return KV cache bytes on one device for `concurrency` sequences of `tokens`, rounded up to whole blocks.
+    """Return bytes of KV cache and states on one device for `concurrency` sequences of `tokens` in whole blocks.
 
-    GQA heads are divided over the devices, or replicated once there are more devices than heads; MLA is replicated.
+    GQA heads are divided over the devices, or replicated once there are more devices than heads; MLA is replicated. States
+    of a state space or linear attention do not grow with the tokens; their heads are divided.
     """
     block = _BLOCKS[columns.runtime]
     rounded = np.ceil(tokens / block) * block
     shards = np.where(columns.latent, 1, np.minimum(degree, columns.kv_heads))
-    return kv_elements(columns, rounded) * concurrency * columns.kv_bits / 8 / shards
+    growing = kv_elements(columns, rounded) * columns.kv_bits / 8 / shards
+    return (growing + columns.state_bytes / degree) * concurrency
 
 
 def _again(columns: Columns, *, accelerated: bool) -> tuple[Floats, Floats, Floats]:
@@ -127,8 +137,8 @@ def _again(columns: Columns, *, accelerated: bool) -> tuple[Floats, Floats, Floa
     )  # type: ignore[return-value]  # three ends
 
 
-def _field(name: str) -> list[float]:
-    return [float(getattr(prior, name) or 0) for prior in RUNTIMES]
+def _field(name: str) -> Floats:
+    return np.array([float(getattr(prior, name) or 0) for prior in RUNTIMES])
 
 
 _FIXED: Final = _field("activation_fixed")
@@ -177,11 +187,11 @@ def _beside_weights(
     """Return KV cache, activations and overhead, none of which depends on the weights; `cache` is that of one device."""
     kv_cache = Term(cache, cache * KV_SPREAD.lo, cache * KV_SPREAD.hi)
     live = activation_bytes(columns, input_tokens=workload.input_tokens, concurrency=workload.concurrency)
-    spread = _spread(columns, [prior.activation_spread for prior in RUNTIMES])
+    spread = _spread(columns, _ACTIVATION_SPREAD)
     activations = Term(live, live * spread.lo, live * spread.hi)
-    fixed = _spread(columns, [p.overhead_gpu if accelerated else p.overhead_cpu for p in RUNTIMES])
-    extra = _spread(columns, [prior.overhead_multi_device for prior in RUNTIMES])
-    lost = _spread(columns, [prior.fragmentation for prior in RUNTIMES])
+    fixed = _spread(columns, _OVERHEAD_GPU if accelerated else _OVERHEAD_CPU)
+    extra = _spread(columns, _SEVERAL)
+    lost = _spread(columns, _LOST)
     dynamic = cache + live
     overhead = Term(
         fixed.value + extra.value * several + lost.value * dynamic,
@@ -336,8 +346,12 @@ def describe_memory(
     accelerated: bool,
     latent: bool = False,
     peak: Figure | None = None,
+    score: float | None = None,
 ) -> MemoryEstimate:
-    """Return the estimate of one row as figures. `weights` is the figure of the whole model that the row was built from."""
+    """Return the estimate of one row as figures. `weights` is the figure of the whole model that the row was built from.
+
+    `score` is the `fit_score` of the total where it is known already.
+    """
     at = terms.placed(row)
     degree, stages = int(terms.split.tensor[row]), int(terms.split.pipeline[row])
     split = _split_in_words(degree, stages)
@@ -397,10 +411,12 @@ def describe_memory(
             note=peak.note or (None if peak.interval else PEAK_SPREAD.source),
         )
     chance: float | None = None
-    if capacity is not None:
+    if capacity is not None and score is None:
         lo, hi = (total.interval.lo, total.interval.hi) if total.interval else (total.value, total.value)
         term = Term(np.array([total.value]), np.array([lo]), np.array([hi]))
-        chance = probability(float(fit_score(term, capacity)[0]))
+        score = float(fit_score(term, capacity)[0])
+    if capacity is not None and score is not None:
+        chance = probability(score)
     return MemoryEstimate(
         **parts,
         total=total,

@@ -2,13 +2,15 @@
 
 time = max(operations / (peak x efficiency), bytes / (bandwidth x efficiency)) + launch and communication overhead.
 Prefill multiplies every parameter but embedding and head with every prompt token (2 operations each) and attends
-causally: 2 x T^2 x query width per layer. Every chunk of a prompt reads the weights once. A decode step reads the weights once, of a mixture only the experts that the
-batch hits, and the KV cache of every sequence. Weight-only formats compute at the 16-bit rate. Sources: `priors`.
+causally: 2 x T^2 x query width per layer. Every chunk of a prompt reads the weights once. A decode step reads the weights
+once, of a mixture only the experts that the batch hits, and the KV cache of every sequence. Weight-only formats compute at
+the 16-bit rate. Sources: `priors`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -69,11 +71,18 @@ class Times:
     """Seconds per generated token over all concurrent requests: 1 / throughput."""
 
 
-def _peaks(device: Device) -> Floats:
+@lru_cache(maxsize=256)
+def _rates(peak: Peak) -> Floats:
     """Return operations per second by code of FORMATS; formats without a rate of their own compute in 16 bits."""
-    sixteen = device.peak.of(NumberFormat.BF16) or device.peak.fp32
-    rates = [device.peak.of(number_format) or sixteen for number_format in FORMATS]
-    return np.array([np.nan if rate is None else rate for rate in rates], dtype=np.float64)
+    sixteen = peak.of(NumberFormat.BF16) or peak.fp32
+    rates = [peak.of(number_format) or sixteen for number_format in FORMATS]
+    found = np.array([np.nan if rate is None else rate for rate in rates], dtype=np.float64)
+    found.setflags(write=False)
+    return found
+
+
+def _peaks(device: Device) -> Floats:
+    return _rates(device.peak)
 
 
 def yardstick(device: Device) -> Device:
@@ -134,7 +143,9 @@ def modelled_times(columns: Columns, degree: Integers, device: Device, load: Loa
 
     context = load.input_tokens + load.output_tokens / 2
     shards = np.where(columns.latent, 1, np.minimum(abreast, columns.kv_heads))
-    cache = kv_elements(columns, context) * load.concurrency * columns.kv_bits / 8 / shards
+    # A state is read and written anew with every token.
+    states = 2 * columns.state_bytes / abreast
+    cache = (kv_elements(columns, context) * columns.kv_bits / 8 / shards + states) * load.concurrency
     reads = (weight_bytes_read(columns, load.concurrency) / abreast + cache) / reach
     step_operations = load.concurrency * (
         2 * columns.flop_parameters + 4 * context * columns.query_width * columns.layers

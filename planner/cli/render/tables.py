@@ -45,7 +45,7 @@ def models_table(models: Iterable[Model]) -> Table:
     table = listing(("id", "family", "parameters", "context", "KV per token", "license"))
     for model in models:
         shape = model.architecture
-        per_token = shape.kv_elements_per_token * shape.layers * 2
+        per_token = shape.kv_elements(1) * 2
         table.add_row(
             model.id,
             model.family,
