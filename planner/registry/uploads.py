@@ -277,6 +277,11 @@ def announce(tx: WriteTransaction, id_: str, branch: str, paths: Iterable[str], 
         tx.connection.execute(insert(PushedAnnouncements), rows)
 
 
+def withdraw(tx: WriteTransaction, id_: str, branch: str, paths: Iterable[str]) -> None:
+    """Take back that files at these paths are about to be committed."""
+    _forget(tx, id_, branch_name(branch), paths)
+
+
 def awaited(tx: Transaction, id_: str, branch: str, *, now: datetime) -> list[str]:
     """Return the paths that were announced for a branch and have not been committed, sorted."""
     statement = select(PushedAnnouncements.path).where(

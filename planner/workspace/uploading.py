@@ -100,19 +100,25 @@ class Uploading(Recording):
     ) -> Committed:
         """Commit to a branch, and register what it leaves on `main` when that is whole."""
         added = [operation.artifact for operation in operations if isinstance(operation, AddFile)]
-        refuse_code(self._places(added))
-        with self.registry.write() as tx:
-            made, created = uploads.add_commit(
-                tx,
-                repository,
-                branch,
-                operations,
-                summary=summary,
-                description=description,
-                author=_author(),
-                parent=parent,
-                now=self.now(),
-            )
+        try:
+            refuse_code(self._places(added))
+            with self.registry.write() as tx:
+                made, created = uploads.add_commit(
+                    tx,
+                    repository,
+                    branch,
+                    operations,
+                    summary=summary,
+                    description=description,
+                    author=_author(),
+                    parent=parent,
+                    now=self.now(),
+                )
+        except (InvalidInput, NotFound, uploads.StaleParent):
+            # These files have been turned down: nobody is to wait for them.
+            with self.registry.write() as tx:
+                uploads.withdraw(tx, repository, branch, [artifact.path for artifact in added])
+            raise
         if uploads.branch_name(branch) != MAIN or made.variant_id is not None:
             return Committed(commit=made, created=created)
         reason = self._put_off(repository, made)

@@ -14,12 +14,28 @@ PIECE = 64 * 1024
 
 
 class Network:
-    """Carries every connection to `target`. The first `cuts` answers that grow past `limit` bytes end there."""
+    """Carries every connection to `target`. The first `cuts` answers that grow past `limit` bytes end there.
 
-    def __init__(self, target: str, *, limit: int = 0, cuts: int = 0, pause: float = 0.0) -> None:
+    So do the first `request_cuts` connections on which a client sends more than `request_limit` bytes. `carried` and `sent`
+    count what servers and clients have sent.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        limit: int = 0,
+        cuts: int = 0,
+        pause: float = 0.0,
+        request_limit: int = 0,
+        request_cuts: int = 0,
+        request_pause: float = 0.0,
+    ) -> None:
         self.target = target
         self.limit, self.cuts, self.pause = limit, cuts, pause
+        self.request_limit, self.request_cuts, self.request_pause = request_limit, request_cuts, request_pause
         self.carried = 0
+        self.sent = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._lock = threading.Lock()
@@ -58,21 +74,26 @@ class Network:
         sent = 0
         with contextlib.suppress(OSError):
             while piece := source.recv(PIECE):
-                if answers and self._cuts(sent + len(piece)):
+                if self._cuts(sent + len(piece), answers):
                     break
                 sink.sendall(piece)
                 sent += len(piece)
                 if answers:
                     self.carried += len(piece)
-                    time.sleep(self.pause)
+                else:
+                    self.sent += len(piece)
+                time.sleep(self.pause if answers else self.request_pause)
         for end in (sink, source):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
-    def _cuts(self, size: int) -> bool:
+    def _cuts(self, size: int, answers: bool) -> bool:
         with self._lock:
-            if self.cuts > 0 and size > self.limit:
+            if answers and self.cuts > 0 and size > self.limit:
                 self.cuts -= 1
+                return True
+            if not answers and self.request_cuts > 0 and size > self.request_limit:
+                self.request_cuts -= 1
                 return True
         return False
 

@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import time
-import venv
 from pathlib import Path
 
 import pytest
@@ -23,9 +22,9 @@ from planner.workspace import Workspace
 from tests.api.process import running_server
 from tests.hub.conftest import Served, register
 from tests.hub.proxy import network
+from tests.hub.releases import RELEASES, environment_of_release
 
 SCRIPT = Path(__file__).with_name("stock_client.py")
-RELEASES = ("0.20.3", "0.23.5", "0.30.2", "0.36.2", "1.0.1", "1.6.0", "1.20.0", "1.33.0", "newest")
 QUESTION = "plan:on 24GB, bf16, smallest"
 NOTE = "sub dir/note.txt"
 
@@ -136,16 +135,7 @@ def test_the_installed_release(served: Served, tmp_path: Path) -> None:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("release", RELEASES)
 def test_other_releases(release: str, served: Served, tmp_path: Path) -> None:
-    folder = os.environ.get("PLANNER_CLIENT_MATRIX")
-    if not folder:
-        pytest.skip("PLANNER_CLIENT_MATRIX names no folder for the environments of other releases")
-    home = Path(folder) / release
-    python = home / "bin" / "python"
-    if not python.exists():
-        venv.create(home, with_pip=True)
-        wanted = "huggingface_hub" if release == "newest" else f"huggingface_hub=={release}"
-        subprocess.run([python, "-m", "pip", "install", "-q", wanted], check=True)
-    found = seen_by(str(python), served, tmp_path)
+    found = seen_by(environment_of_release(release), served, tmp_path)
     assert release in {"newest", found["version"]}
     print(f"huggingface_hub {found['version']}: passes")
     check(found, served)

@@ -1,0 +1,197 @@
+"""Stock clients push to a real server: huggingface_hub as a library and a command, and transformers.
+
+PLANNER_CLIENT_MATRIX=FOLDER also tries a row of releases, each in an environment of its own that is made in FOLDER.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from planner.client import Client
+from planner.domain.listing import VariantFilter
+from planner.domain.variant import Variant
+from tests.api.process import Server, running_server
+from tests.hub.proxy import network
+from tests.hub.releases import RELEASES, environment_of_release
+from tests.workspace.folders import write_llama
+
+SCRIPT = Path(__file__).with_name("stock_pusher.py")
+TOKEN = "hf_" + "a" * 34
+"""Old releases send no write without a token; a server without authentication reads none."""
+
+
+def environment(url: str, home: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "HF_HOME": str(home / "hf"),
+        "HF_ENDPOINT": url,
+        "HF_TOKEN": TOKEN,
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "NO_PROXY": "*",
+        "OMP_NUM_THREADS": "1",
+        "TERM": "dumb",
+    }
+
+
+def ran(command: list[str], url: str, home: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        env=environment(url, home),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=home,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def server(data_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    data_dir = Path(shutil.copytree(data_template, tmp_path_factory.mktemp("pushed") / "data"))
+    with running_server(data_dir, environ={"PLANNER_UPLOAD_PART_BYTES": str(256 * 1024)}) as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A model in four parts' worth of bytes of its own, with a card, a folder and hidden files."""
+    seed = int(hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:6], 16)
+    made = write_llama(tmp_path / "model", hidden=256, layers=2, seed=seed)
+    (made / "README.md").write_text("---\nbase_model: acme/the-base\nlicense: mit\n---\n\nA model.\n")
+    (made / "sub dir").mkdir()
+    (made / "sub dir" / "näme.txt").write_text("text with ünicode")
+    (made / ".gitattributes").write_text("*.safetensors filter=lfs\n")
+    return made
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def registered(url: str, name: str) -> list[Variant]:
+    with Client(url) as client:
+        rows = client.variants(VariantFilter(fetchable=True), limit=200).items
+        return [row.variant for row in rows if row.variant.name == name]
+
+
+def pushed_by(python: str, server: Server, folder: Path, home: Path, name: str) -> dict[str, object]:
+    done = ran([python, str(SCRIPT), f"acme/{name}", str(folder)], server.url, home)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def check(found: dict[str, object], server: Server, folder: Path, name: str) -> None:
+    files = hashes(folder)
+    assert found["url"] == found["again"] == f"{server.url}/acme/{name}"
+    assert found["snapshot"] == files
+    assert found["by_commit"] == files
+    assert found["repeated"] == found["first"], "the same files again are no new commit"
+    assert found["stale"][1] == 412, found["stale"]  # type: ignore[index]
+    assert "somebody has committed meanwhile" in found["stale"][2]  # type: ignore[index]
+    assert found["tag_again"][1] == 409  # type: ignore[index]
+    assert found["no_file"][1] == 404  # type: ignore[index]
+    assert "EntryNotFound" in found["no_file"][0]  # type: ignore[index]
+    for refusal in ("pickle", "hidden_pickle"):
+        assert found[refusal][1] == 422, found[refusal]  # type: ignore[index]
+        assert "runs code when it is loaded" in found[refusal][2]  # type: ignore[index]
+    assert found["pull_request"][1] == 403  # type: ignore[index]
+    assert found["main_kept"][1] == 403  # type: ignore[index]
+    assert found["branches"] == {"main": found["branches"]["main"], "next": found["branch"]}  # type: ignore[index]
+    assert found["tags"] == {"v1": found["on_time"]}
+    assert found["last_refs"] == ["main"]
+    assert found["history"] == ["no notes", "in time", "a note", "push the model", "initial commit"]
+    assert found["files"] == sorted(files)
+    assert found["missing_repository"][:2] == ["RepositoryNotFoundError", 404]  # type: ignore[index]
+    variants = registered(server.url, name)
+    visible = {path: sha256 for path, sha256 in files.items() if not path.startswith(".")}
+    assert visible in [{a.path: a.sha256 for a in variant.artifacts} for variant in variants]
+    assert all(variant.scheme.name == "bf16" for variant in variants)
+    assert len(variants) == 3, "with each note, and without: the last commit's files are those of the first"
+
+
+def test_the_installed_release_pushes(server: Server, folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    check(pushed_by(sys.executable, server, folder, tmp_path, "installed"), server, folder, "installed")
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("release", RELEASES)
+def test_other_releases_push(release: str, server: Server, folder: Path, tmp_path: Path) -> None:
+    python = environment_of_release(release)
+    name = f"release-{release}"
+    check(pushed_by(python, server, folder, tmp_path, name), server, folder, name)
+
+
+def test_the_command_pushes_and_a_second_time_sends_no_file(
+    server: Server, folder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    command = str(Path(sys.executable).with_name("hf"))
+    weights = (folder / "model.safetensors").stat().st_size
+    with network(server.url) as between:
+        done = ran([command, "upload", "acme/by-command", str(folder), "."], between.url, tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert between.sent > weights
+        first = between.sent
+        done = ran([command, "upload", "acme/by-command-2", str(folder), "."], between.url, tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert between.sent - first < weights / 10, "the bytes are here, in whatever repository"
+    (variant,) = registered(server.url, "by-command")
+    assert registered(server.url, "by-command-2") == [], "equal bytes are one variant, with its first name"
+    done = ran(
+        [command, "download", f"{variant.model_id}/by-command", "--local-dir", "out"], server.url, tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    got = {path: digest for path, digest in hashes(tmp_path / "out").items() if not path.startswith(".cache")}
+    assert got == {path: digest for path, digest in hashes(folder).items() if not path.startswith(".")}
+
+
+TRANSFORMERS = """
+import sys, torch
+from transformers import LlamaConfig, LlamaForCausalLM, AutoModelForCausalLM
+torch.manual_seed(7)
+config = LlamaConfig(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+                     num_key_value_heads=2, vocab_size=300)
+model = LlamaForCausalLM(config)
+info = model.push_to_hub("acme/by-transformers", commit_message="trained")
+loaded = AutoModelForCausalLM.from_pretrained("acme/by-transformers")
+assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values()))
+again = AutoModelForCausalLM.from_pretrained("acme/by-transformers", revision=info.oid)
+print(info.oid, len(loaded.state_dict()))
+"""
+
+
+def test_a_model_of_transformers_is_pushed_and_loaded_again(server: Server, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    done = ran([sys.executable, "-c", TRANSFORMERS], server.url, tmp_path)
+    assert done.returncode == 0, done.stderr
+    (variant,) = registered(server.url, "by-transformers")
+    assert variant.scheme.name == "fp32"
+    assert {"config.json", "model.safetensors"} <= {artifact.path for artifact in variant.artifacts}
+
+
+def test_a_repository_that_is_a_view_is_not_pushed_to(server: Server, folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    command = str(Path(sys.executable).with_name("hf"))
+    assert ran([command, "upload", "acme/seen", str(folder), "."], server.url, tmp_path).returncode == 0
+    (variant,) = registered(server.url, "seen")
+    view = f"{variant.model_id}/seen"
+    done = ran([command, "upload", view, str(folder / "README.md"), "new.md"], server.url, tmp_path)
+    assert done.returncode != 0
+    assert "read-only" in done.stderr
