@@ -113,13 +113,10 @@ RULES: Final[tuple[Rule, ...]] = (
     *_rules("PUT", ADMIN, "/api/v1/aliases/*/protection"),
     *_rules("POST", ADMIN, "/api/v1/admin/**"),
     *_rules("POST DELETE", PROMOTE, "/api/v1/pins", "/api/v1/pins/*"),
-    *_rules("PUT", ADMIN, "/api/v1/aliases/*/protection"),
     *_rules(
         "POST PUT DELETE PATCH", PROMOTE, "/api/v1/aliases/**", "/api/v1/variants/**", "/api/v1/states/**"
     ),
     *_rules("POST", PROMOTE, "/api/v1/gates"),
-    *_rules("POST PUT DELETE", PROMOTE, "/api/v1/pins", "/api/v1/pins/**"),
-    *_rules("POST", ADMIN, "/api/v1/admin/**"),
     # The handlers behind the Hugging Face protocol, which clients reach by its addresses only.
     *_rules("GET HEAD", READ, "/api/hub/*"),
     *_rules("POST PUT DELETE", ADMIN, "/api/hub/*"),

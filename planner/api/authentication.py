@@ -173,6 +173,7 @@ def _hub_response(error: PlannerError, need: Need) -> Response[bytes]:
     """Return a refusal as clients of the Hugging Face protocol understand it."""
     missing = isinstance(error, NotAuthenticated) and error.message != BAD_TOKEN
     of_repository = missing and need.address is not None and bool(need.address.repository)
-    response = hub_errors.respond(hub_errors.Refusal(error.status, error.message))
+    message = f"{error.message}: set HF_TOKEN" if missing else error.message
+    response = hub_errors.respond(hub_errors.Refusal(error.status, message))
     response.headers["X-Error-Code"] = _GATED if of_repository else type(error).__name__
     return response

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -197,8 +198,11 @@ def matches(pattern: str, text: str) -> bool:
 
     Letter case counts, and nothing else in a pattern is special.
     """
+    return _compiled(pattern).fullmatch(text) is not None
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"(\*\*|\*)", pattern)
     wild = {"*": "[^/]*", "**": ".*"}
-    return (
-        re.fullmatch("".join(wild.get(part, re.escape(part)) for part in parts), text, re.DOTALL) is not None
-    )
+    return re.compile("".join(wild.get(part, re.escape(part)) for part in parts), re.DOTALL)

@@ -72,7 +72,7 @@ class Identity(Files):
         return self._make(
             label=request.label,
             scopes=parse_scopes(request.scopes),
-            expires_at=None if seconds is None else self.now() + timedelta(seconds=seconds),
+            lifetime=None if seconds is None else timedelta(seconds=seconds),
             resources=request.resources,
             created_by=acting.actor(otherwise="local"),
         )
@@ -82,20 +82,21 @@ class Identity(Files):
         *,
         label: str,
         scopes: tuple[Scope, ...],
-        expires_at: datetime | None,
+        lifetime: timedelta | None,
         resources: tuple[str, ...],
         created_by: str,
         origin: Origin | None = None,
     ) -> NewToken:
         secret = TOKEN_PREFIX + "".join(secrets.choice(ALPHABET) for _ in range(SECRET_LENGTH))
+        now = self.now()
         token = Token(
             id=new_id(),
             label=label,
             shown=secret[:SHOWN],
             scopes=scopes,
-            created_at=self.now(),
+            created_at=now,
             created_by=created_by,
-            expires_at=expires_at,
+            expires_at=None if lifetime is None else now + lifetime,
             resources=resources,
             origin=origin,
         )
@@ -158,7 +159,7 @@ class Identity(Files):
         return self._make(
             label=origin.subject[:200],
             scopes=wanted_scopes(grant, wanted.scopes),
-            expires_at=self.now() + timedelta(seconds=grant.lifetime_seconds),
+            lifetime=timedelta(seconds=grant.lifetime_seconds),
             resources=grant.resources,
             created_by=origin.issuer[:200],
             origin=origin,
