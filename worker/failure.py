@@ -7,7 +7,7 @@ from typing import Final
 
 from planner.artifacts.durable import FULL
 from planner.domain.job import Failure, FailureReason
-from planner.errors import IntegrityFailure, InvalidFile, OutOfSpace, PlannerError, Unavailable
+from planner.errors import IntegrityFailure, InvalidFile, InvalidInput, OutOfSpace, PlannerError, Unavailable
 
 _HOST_MEMORY: Final = re.compile(
     r"can't allocate memory|cannot allocate memory|std::bad_alloc", re.IGNORECASE
@@ -49,9 +49,14 @@ class JobRefused(JobFailed):
     exit_code = 2
 
 
-def failed(failure: Failure) -> JobFailed:
-    """Return the error that `failure` is raised as."""
-    kind = JobRefused if failure.reason is FailureReason.INVALID_JOB else JobFailed
+def is_refusal(error: BaseException) -> bool:
+    """Return whether the error is about what was asked for or handed in, a wrong file included, and not about the work."""
+    return isinstance(error, JobRefused | InvalidInput) or failure_of(error).reason is FailureReason.INVALID_JOB
+
+
+def failed(failure: Failure, *, refused: bool = False) -> JobFailed:
+    """Return the error that `failure` is raised as; `refused` where its cause was a refusal."""
+    kind = JobRefused if refused or failure.reason is FailureReason.INVALID_JOB else JobFailed
     return kind(failure.reason, failure.message, log_tail=failure.log_tail)
 
 

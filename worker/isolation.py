@@ -31,7 +31,7 @@ import msgspec
 
 from planner.domain.job import Failure, FailureReason
 from planner.errors import PlannerError
-from worker.failure import JobFailed, JobStopped, failed, failure_of
+from worker.failure import JobFailed, JobStopped, failed, failure_of, is_refusal
 from worker.progress import Report, ignore
 
 StartMethod = Literal["spawn", "forkserver"]
@@ -81,8 +81,10 @@ def run_isolated(
     match outcome:
         case ("result", payload):
             return pickle.loads(payload)  # noqa: S301  written by our own child
-        case ("failure", Failure() as failure):
-            raise failed(msgspec.structs.replace(failure, log_tail=failure.log_tail or log_tail(log)))
+        case ("failure", (Failure() as failure, bool() as refused)):
+            raise failed(
+                msgspec.structs.replace(failure, log_tail=failure.log_tail or log_tail(log)), refused=refused
+            )
         case _:
             raise _crash(process.exitcode, log, killed=_out_of_memory_kills() > killed_before)
 
@@ -202,7 +204,7 @@ def _child(
     except BaseException as error:  # noqa: BLE001  everything becomes a typed failure
         with contextlib.suppress(OSError):  # a full disk takes no last words
             _print_last_words(error)
-        send("failure", failure_of(error))
+        send("failure", (failure_of(error), is_refusal(error)))
     sending.close()
     # Leave without running exit handlers: a wedged library must not keep a finished job alive.
     with contextlib.suppress(OSError):

@@ -23,7 +23,8 @@ from planner.domain.constraint import (
     ThroughputFloor,
 )
 from planner.domain.figure import Basis, Figure, Interval, exact
-from planner.domain.loss import LossBasis, items_to_settle, verdict
+from planner.domain.loss import items_to_settle, verdict
+from planner.domain.loss_basis import LossBasis
 from planner.domain.outcome import (
     Candidate,
     Check,

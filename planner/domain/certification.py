@@ -11,7 +11,8 @@ Stakes are those that grow fastest at half and at twice the limit (Kelly's, gain
 only), mixed with smaller ones so that losses nearer to the limit are decided too, and with one that follows the gains seen. Two forms differ in how much can be
 lost on one item. Scores lie between 0 and 1: the error bound is exact. Log-likelihoods have no bound: stakes are kept below a
 fifth of what would be lost at one standard deviation seen so far, and the error holds asymptotically (see
-`tests/domain/test_certification.py` for what it is on few and on skewed documents).
+`tests/domain/test_certification.py` for what it is on few and on skewed documents), so nothing is decided on fewer documents
+than an interval of fixed size would need.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.domain.evaluation import Certification, Decision
-from planner.domain.loss import CONFIDENCE
+from planner.domain.loss import CONFIDENCE, FEWEST_ITEMS
 from planner.errors import InvalidInput
 
 Floats = npt.NDArray[np.float64]
@@ -135,6 +136,8 @@ class Certifier:
         self._gamblers = {side: self._gambler(side, self._ratio) for side in (-1, 1)}
         self._target = -math.log(1 - confidence)
         self._wealth = {-1: 0.0, 1: 0.0}
+        self._richest = {-1: 0.0, 1: 0.0}
+        self._fewest = 1 if bounded else FEWEST_ITEMS
         self._decision = Decision.UNDECIDED
         self._difference: list[float] = []
         self._base: list[float] = []
@@ -160,7 +163,9 @@ class Certifier:
         for side, decision in ((-1, Decision.CERTIFIED), (1, Decision.VIOLATED)):
             wealth = float(self._gamblers[side].bet(np.array([difference]), np.array([base]))[0])
             self._wealth[side] = wealth
-            if wealth >= self._target and self._decision is Decision.UNDECIDED:
+            self._richest[side] = max(self._richest[side], wealth)
+            decides = self._richest[side] >= self._target and self.items >= self._fewest
+            if decides and self._decision is Decision.UNDECIDED:
                 self._decision = decision
         return self._decision
 
@@ -171,9 +176,12 @@ class Certifier:
     def bounds(self) -> tuple[float | None, float | None]:
         """Return the lower and upper bound of the relative loss, each at the confidence; None where there is none yet.
 
-        They agree with the decision: certified means upper <= limit, violated means lower >= limit. Where the baseline
-        scores practically nothing, no ratio to it can be told, and the decision is all that is known.
+        They agree with the decision: certified means upper <= limit, violated means lower >= limit. On too few documents
+        there are none. Where the baseline scores practically nothing, no ratio to it can be told, and the decision is all
+        that is known.
         """
+        if self.items < self._fewest:
+            return None, None
         if not self._has_base():
             violated, certified = (
                 self._decision is known for known in (Decision.VIOLATED, Decision.CERTIFIED)
@@ -217,7 +225,8 @@ class Certifier:
         gap = float(difference.sum() / base.sum()) - self._ratio
         side = 1 if gap > 0 else -1
         gambler = self._gambler(side, self._ratio)
-        return _items_to(self._target, gambler, self._wealth[side], difference, base)
+        more = _items_to(self._target, gambler, self._wealth[side], difference, base)
+        return None if more is None else max(more, self._fewest - self.items)
 
     def _has_base(self) -> bool:
         """Return whether the baseline's sum is large enough to divide by."""

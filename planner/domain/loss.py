@@ -13,18 +13,20 @@ from enum import StrEnum
 from statistics import NormalDist
 from typing import Final
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from planner.domain.evaluation import Document, Evaluation, PairedCounts
-from planner.domain.figure import Basis, Figure, Interval, weakest
+from planner.domain.evaluation import Document, PairedCounts
+from planner.domain.figure import Basis, Figure, Interval
 from planner.domain.units import Unit
 from planner.errors import InvalidInput
 
 CONFIDENCE: Final = 0.95
 """One-sided confidence of a bound unless a question asks otherwise."""
 BOOTSTRAP_RESAMPLES: Final = 10_000
+FEWEST_ITEMS: Final = 31
+"""Items from which an interval can decide about a limit. A relative loss is a ratio of means, whose large-sample interval
+Cochran (1977, section 6.3) allows as a working rule when the sample exceeds 30; below, skew alone can make it miss."""
 
 _MAX_NLL: Final = 300.0
 """Negative log-likelihood per token above which nothing is a language model (uniform over 1e6 words is 13.8 nats)."""
@@ -281,106 +283,3 @@ def items_to_settle(loss: Figure, limit: float, items: int, *, confidence: float
         return None
     half = max(ends[1] - loss.value, loss.value - ends[0])
     return max(0, math.ceil(items * (half / distance) ** 2) - items)
-
-
-class LossBasis(msgspec.Struct, frozen=True, kw_only=True):
-    """Which loss of a variant answers a question: the figure, its kind, and the tasks and metric it is over."""
-
-    figure: Figure
-    kind: LossKind
-    tasks: tuple[str, ...]
-    metric: str
-    items: int | None
-
-
-def assess(evaluations: Sequence[Evaluation], *, kind: LossKind, task: str | None) -> LossBasis | None:
-    """Return the loss that answers a question, None when no evaluation does.
-
-    With a task named, that task's: the one called exactly so, else those whose name contains it. Otherwise the mean over the task scores of the strongest basis that has any, and
-    only where there is none, relative perplexity. Weaker evidence never overrides stronger.
-    """
-    usable = [e for e in evaluations if e.doubt is None]
-    if task is not None:
-        wanted = task.casefold()
-        named = [e for e in usable if wanted == e.task.casefold()] or [
-            e for e in usable if wanted in e.task.casefold() or wanted == e.metric.casefold()
-        ]
-        return _mean_loss(_once_per_task(named), kind)
-    scores = [e for e in usable if not e.is_perplexity]
-    result = _mean_loss(_once_per_task(scores), kind)
-    if result is not None or kind is LossKind.ABSOLUTE:
-        return result
-    return _mean_loss(_once_per_task([e for e in usable if e.is_perplexity]), kind)
-
-
-def _once_per_task(evaluations: list[Evaluation]) -> list[Evaluation]:
-    """Return the evaluations with one for each set of items: that of most items, then length-normalised, then newest.
-
-    The same items scored twice, by another metric or on another day, are no independent evidence.
-    """
-    best: dict[tuple[object, ...], Evaluation] = {}
-    for evaluation in evaluations:
-        if evaluation.dataset_digest is None:
-            best[evaluation.id, None] = evaluation
-            continue
-        key = (evaluation.dataset_digest, evaluation.basis)
-        held = best.get(key)
-        if held is None or _preference(evaluation) > _preference(held):
-            best[key] = evaluation
-    kept = {id(evaluation) for evaluation in best.values()}
-    return [evaluation for evaluation in evaluations if id(evaluation) in kept]
-
-
-def _preference(evaluation: Evaluation) -> tuple[int, bool, float, str]:
-    measured = evaluation.measured_at.timestamp() if evaluation.measured_at else 0.0
-    return evaluation.items or 0, evaluation.metric == "acc_norm", measured, evaluation.id
-
-
-def _mean_loss(evaluations: Sequence[Evaluation], kind: LossKind) -> LossBasis | None:
-    """Return the unweighted mean loss over the evaluations of the strongest basis present.
-
-    The mean's interval adds variances of independent tasks; it is unknown when any task's is.
-    """
-    pairs = [(e, e.relative_loss if kind is LossKind.RELATIVE else e.absolute_loss) for e in evaluations]
-    known = [(e, figure) for e, figure in pairs if figure is not None]
-    if not known:
-        return None
-    strongest = min(figure.basis.rank for _, figure in known)
-    chosen = [(e, figure) for e, figure in known if figure.basis.rank == strongest]
-    n = len(chosen)
-    value = math.fsum(figure.value for _, figure in chosen) / n
-    interval: Interval | None = None
-    widths = [bounds(figure) for _, figure in chosen]
-    if all(ends is not None for ends in widths):
-        below = (
-            math.sqrt(
-                math.fsum(
-                    (f.value - ends[0]) ** 2 for (_, f), ends in zip(chosen, widths, strict=True) if ends
-                )
-            )
-            / n
-        )
-        above = (
-            math.sqrt(
-                math.fsum(
-                    (ends[1] - f.value) ** 2 for (_, f), ends in zip(chosen, widths, strict=True) if ends
-                )
-            )
-            / n
-        )
-        interval = Interval(lo=value - below, hi=value + above, confidence=2 * CONFIDENCE - 1)
-    items = [e.items for e, _ in chosen]
-    metrics = sorted({e.metric for e, _ in chosen})
-    return LossBasis(
-        figure=Figure(
-            value=value,
-            unit=Unit.RATIO if kind is LossKind.RELATIVE else Unit.POINTS,
-            basis=weakest(figure.basis for _, figure in chosen),
-            interval=interval,
-            evidence=tuple(e.id for e, _ in chosen),
-        ),
-        kind=kind,
-        tasks=tuple(sorted({e.task for e, _ in chosen})),
-        metric=metrics[0] if len(metrics) == 1 else "mixed scores",
-        items=sum(i for i in items if i is not None) if all(i is not None for i in items) else None,
-    )

@@ -11,7 +11,8 @@ from sqlalchemy import bindparam, select, update
 
 from planner.domain.evaluation import Document, Evaluation
 from planner.domain.listing import Page
-from planner.domain.loss import LossKind, assess
+from planner.domain.loss import LossKind
+from planner.domain.loss_basis import assess
 from planner.domain.webhook import EventKind
 from planner.errors import Conflict, NotFound
 from planner.registry import events, kinds, variant_lookup

@@ -24,7 +24,8 @@ from planner.domain.constraint import (
 )
 from planner.domain.device import Device
 from planner.domain.evaluation import Evaluation
-from planner.domain.loss import LossBasis, LossKind, LossVerdict, assess, verdict
+from planner.domain.loss import LossKind, LossVerdict, verdict
+from planner.domain.loss_basis import LossBasis, assess
 from planner.domain.model import Model
 from planner.domain.profile import Profile
 from planner.domain.scenario import Objective, Scenario

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from planner.domain.certification import Certifier
+from planner.domain.certification import FIRST_BET, Certifier
 from planner.domain.evaluation import Decision
+from planner.domain.loss import FEWEST_ITEMS
 from planner.errors import InvalidInput
 
 LIMIT = 0.05
@@ -51,9 +52,10 @@ def decide(
     certifier = Certifier(LIMIT, confidence=confidence, bounded=bounded)
     difference, base = draw(np.random.default_rng(seed), items, loss)
     first: dict[Decision, int] = {}
+    fewest = 1 if bounded else FEWEST_ITEMS
     for side, decision in ((-1, Decision.CERTIFIED), (1, Decision.VIOLATED)):
         rich = certifier._gambler(side, certifier._ratio).bet(difference, base) >= certifier._target
-        first[decision] = int(rich.argmax()) + 1 if rich.any() else items + 1
+        first[decision] = max(fewest, int(rich.argmax()) + 1) if rich.any() else items + 1
     decision = min(first, key=lambda each: first[each])
     return (decision, first[decision]) if first[decision] <= items else (Decision.UNDECIDED, items)
 
@@ -217,3 +219,35 @@ def test_impossible_questions_are_refused(limit, confidence, field):
 def test_what_is_no_score_is_refused(item):
     with pytest.raises(InvalidInput, match="item"):
         Certifier(0.01, bounded=True).add(*item)
+
+
+def test_a_handful_of_documents_decides_nothing():
+    """Four identical documents would be proof to the last digit: the error of unbounded items is asymptotic."""
+    certifier = Certifier(LIMIT, bounded=False)
+    for number in range(FEWEST_ITEMS):
+        assert certifier.decision is Decision.UNDECIDED, number
+        assert certifier.bounds() == (None, None)
+        assert not certifier.is_finished()
+        more = certifier.more_items()
+        assert more is None or more >= FEWEST_ITEMS - number
+        assert more is not None or number < FIRST_BET
+        certifier.add(0.0, 500.0)
+    assert certifier.decision is Decision.CERTIFIED
+    upper = certifier.bounds()[1]
+    assert upper is not None
+    assert upper <= LIMIT
+
+
+def test_what_was_clear_early_is_decided_at_the_first_item_that_may():
+    """The error bound is over all items together, so a gambler that was rich once stays proof."""
+    certifier = Certifier(LIMIT, bounded=False)
+    for _ in range(FEWEST_ITEMS - 1):
+        certifier.add(0.0, 500.0)
+    assert certifier.add(500.0, 500.0) is Decision.CERTIFIED
+
+
+def test_scores_have_no_fewest_number_since_their_error_is_exact():
+    certifier = Certifier(0.9, bounded=True)
+    for _ in range(FEWEST_ITEMS - 1):
+        certifier.add(0.0, 1.0)
+    assert certifier.decision is Decision.CERTIFIED

@@ -15,7 +15,6 @@ from planner.domain.loss import (
     LossKind,
     LossVerdict,
     absolute_loss,
-    assess,
     bounds,
     counts_loss,
     items_to_settle,
@@ -26,6 +25,7 @@ from planner.domain.loss import (
     student_t,
     verdict,
 )
+from planner.domain.loss_basis import assess
 from planner.domain.statistics import mcnemar_p, minimum_detectable_effect
 from planner.domain.units import Unit
 from planner.errors import InvalidInput

@@ -76,7 +76,8 @@ from planner.domain.job_log import JobLog, LogChunk
 from planner.domain.job_requirement import Requirement
 from planner.domain.job_worker import Worker, WorkerRow, WorkerState
 from planner.domain.listing import Page, VariantFilter, VariantRow
-from planner.domain.loss import LossBasis, LossKind, LossVerdict
+from planner.domain.loss import LossKind, LossVerdict
+from planner.domain.loss_basis import LossBasis
 from planner.domain.model import Model
 from planner.domain.outcome import (
     Candidate,

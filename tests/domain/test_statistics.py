@@ -13,7 +13,8 @@ from scipy import stats
 
 from planner.domain.evaluation import Document, Evaluation, ItemOutcome
 from planner.domain.figure import Basis, Figure, Interval
-from planner.domain.loss import LossKind, assess
+from planner.domain.loss import LossKind
+from planner.domain.loss_basis import assess
 from planner.domain.statistics import (
     above_chance,
     binomial_tail,

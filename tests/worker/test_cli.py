@@ -71,6 +71,9 @@ def test_a_variant_is_built_measured_and_evaluated_by_hand(base, tmp_path, capsy
     arguments = ["evaluate", variant, "--baseline", baseline, "--data", str(text_file), "--device", "cpu"]
     assert main(arguments) == 0
     assert "relative loss" in capsys.readouterr().out
+    assert main([*arguments, "--limit", "2"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 items certify or refute no limit, 31 are the fewest" in said
     assert main([*arguments, "--limit", "2", "--json"]) == 0
     evaluation = msgspec.json.decode(capsys.readouterr().out)["evaluation"]
     assert evaluation["items"] == 2
@@ -173,3 +176,34 @@ def test_a_task_that_is_no_file_names_those_that_ship(capsys):
     assert "task: `nope` is not a file; allowed: a file, next-line or finish-line" in " ".join(
         capsys.readouterr().err.split()
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ('{"kind": "choice", "task": "t"}\n{"context": "a", "choices": ["b"], "answer": 0}\n', "line 2"),
+        ('{"kind": "guess", "task": "t"}\n', "is no header"),
+        ("", "is empty"),
+    ],
+)
+def test_a_task_file_that_is_not_understood_is_wrong_usage(content, problem, built, tmp_path, capsys):
+    task = tmp_path / "task.jsonl"
+    task.write_text(content)
+    variant, baseline = str(built("int8_weight_only")), str(built("bf16"))
+    given = ["evaluate", variant, "--baseline", baseline, "--task", str(task), "--device", "cpu"]
+    assert main(given) == 2
+    said = capsys.readouterr().err
+    assert "task.jsonl: " in said
+    assert problem in said
+
+
+def test_text_and_models_that_are_not_understood_are_wrong_usage(built, base_copy, tmp_path, capsys):
+    text = tmp_path / "text.jsonl"
+    text.write_text('{"words": "none"}\n')
+    folder = str(built("bf16"))
+    given = ["evaluate", folder, "--baseline", folder, "--data", str(text), "--device", "cpu"]
+    assert main(given) == 2
+    assert "text.jsonl: line 1" in capsys.readouterr().err
+    (base_copy / "config.json").write_text("[")
+    assert main(["measure", str(base_copy), "--point", "4:2", "--device", "cpu"]) == 2
+    assert "config.json" in capsys.readouterr().err

@@ -12,6 +12,7 @@ import {
   stringifySearchWith,
 } from "@tanstack/react-router";
 import { AskPage } from "./pages/AskPage";
+import { JobsPage, parseJobSearch } from "./pages/JobsPage";
 import { PlanPage } from "./pages/PlanPage";
 import { VariantPage } from "./pages/VariantPage";
 import { parseVariantSearch, textOf, VariantsPage } from "./pages/VariantsPage";
@@ -30,6 +31,9 @@ function Layout() {
           </Link>
           <Link to="/variants" search={{}} activeOptions={{ includeSearch: false }}>
             Variants
+          </Link>
+          <Link to="/jobs" search={{}} activeOptions={{ includeSearch: false }}>
+            Jobs
           </Link>
           <a href="/schema/openapi.json">API</a>
         </nav>
@@ -119,10 +123,22 @@ const variantRoute = createRoute({
   },
 });
 
+export const jobsRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/jobs",
+  validateSearch: parseJobSearch,
+  component: function Jobs() {
+    const search = jobsRoute.useSearch();
+    const navigate = jobsRoute.useNavigate();
+    return <JobsPage search={search} onChange={(next) => void navigate({ search: next })} />;
+  },
+});
+
 const routeTree = rootRoute.addChildren([
   askRoute,
   planRoute,
   variantsParent.addChildren([variantsRoute, variantRoute]),
+  jobsRoute,
 ]);
 
 /** The dashboard's router; tests give it a history in memory. */

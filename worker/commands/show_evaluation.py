@@ -8,6 +8,8 @@ from rich.table import Table
 
 from planner.domain.evaluation import Certification, Decision, Evaluation
 from planner.domain.figure import Figure, Interval
+from planner.domain.loss import FEWEST_ITEMS
+from planner.domain.loss_basis import has_few_items
 from planner.domain.units import format_ratio
 from worker.jobs import EvaluateResult
 
@@ -56,6 +58,7 @@ def _table(evaluation: Evaluation) -> Table:
         ("output length", _with_interval(evaluation.output_ratio)),
         *_fidelity(evaluation),
         ("items", _items(evaluation)),
+        ("decides", _too_few(evaluation)),
     ):
         if text is not None:
             table.add_row(name, text)
@@ -110,6 +113,15 @@ def _items(evaluation: Evaluation) -> str:
         return f"{evaluation.items} of {evaluation.dataset_digest}"
     tokens = sum(document.tokens for document in evaluation.documents)
     return f"{evaluation.items} documents, {tokens:,} tokens of {evaluation.dataset_digest}"
+
+
+def _too_few(evaluation: Evaluation) -> str | None:
+    if not has_few_items(evaluation):
+        return None
+    return (
+        f"nothing: {evaluation.items} items certify or refute no limit, {FEWEST_ITEMS} are the fewest; "
+        "the interval is no more than a hint"
+    )
 
 
 def _with_interval(figure: Figure | None) -> str | None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from planner.domain.evaluation import Decision, Evaluation
-from planner.domain.loss import LossKind, LossVerdict, assess, verdict
+from planner.domain.loss import LossKind, LossVerdict, verdict
+from planner.domain.loss_basis import assess
 from planner.errors import InvalidInput
 from worker.engines.loading import load_model, load_tokenizer
 from worker.evaluate.choice import _common

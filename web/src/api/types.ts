@@ -30,3 +30,7 @@ export type Profile = Schemas["Profile"];
 export type ProfilePoint = Schemas["ProfilePoint"];
 export type Distribution = Schemas["Distribution"];
 export type Preset = Schemas["Preset"];
+export type Job = Schemas["Job"];
+export type JobState = Schemas["JobState"];
+export type JobKind = Schemas["JobKind"];
+export type Attempt = Schemas["Attempt"];
