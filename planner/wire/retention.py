@@ -60,7 +60,7 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
     files_young: int
     """Files that nothing names and that are younger than the grace period."""
     uploads_removed: int
-    """Uploads that nobody has gone on with for the grace period."""
+    """Uploads that nobody has gone on with for the grace period, an hour at least."""
     records_removed: int
     """Entries in the list of files whose file is gone."""
     next_after: str | None

@@ -17,6 +17,8 @@ from planner.wire.retention import ROUND_SECONDS, Collected, CollectRequest
 
 BATCH = 1_000
 """Files that are looked at, and at most removed, under one lock."""
+UPLOAD_GRACE_SECONDS = 3600.0
+"""Seconds without a write before which no upload counts as abandoned, however short the grace period for files is."""
 
 
 def collect(
@@ -32,7 +34,8 @@ def collect(
     began = time.monotonic()
     uploads = 0
     if not request.after:
-        uploads = store.sweep(older_than=request.grace_seconds, dry_run=request.dry_run)
+        abandoned = max(request.grace_seconds, UPLOAD_GRACE_SECONDS)
+        uploads = store.sweep(older_than=abandoned, dry_run=request.dry_run)
     with registry.read() as tx:
         named = blob_references.named(tx)
     seen = removed = freed = young = 0
