@@ -8,7 +8,9 @@ proof. Two corrections make its tails those of the counts it stands for: half a 
 term of the Edgeworth series (Hall, The Bootstrap and Edgeworth Expansion, 1992), because few changes are skewed; where it would
 make a tail smaller it is left out. `tests/domain/test_non_inferiority.py` enumerates the true error.
 
-Graded scores and documents are judged by the ratio estimator with Student's t and the same correction for skewness.
+Graded scores and documents are judged by the ratio estimator with Student's t, of which skewness is removed by a cubic
+transformation (Hall, J. R. Stat. Soc. B 54, 1992) where that makes a tail larger. Where a few of the documents carry all of the
+loss the error is still above what is asked: 6 to 8 % for 5 % with exponentially distributed differences.
 """
 
 from __future__ import annotations
@@ -288,13 +290,12 @@ class RatioTest:
     def _p(self, margin: float, side: int) -> float:
         distance = self._ratio - self._ratio_of(margin)
         if self._error <= 0:
-            if not self._exponential and distance * side < 0 and not self._difference.any():
-                return math.exp(-self._n * abs(distance) * self._mean) if side < 0 else 1.0
+            if not self._exponential and side < 0 and not self._difference.any():
+                return math.exp(self._n * min(distance, 0.0) * self._mean)
             return 0.0 if distance * side > 0 else 1.0
-        t = side * distance / self._error
-        plain = tail(normal_of_t(t, self._n - 1))
-        corrected = plain - side * self._skewness / 6 * (2 * t * t + 1) * density(t)
-        return min(1.0, max(plain, corrected))
+        t, skew = distance / self._error, self._skewness
+        straight = t + skew * t * t / 3 + skew * skew * t**3 / 27 + skew / 6
+        return max(tail(side * normal_of_t(each, self._n - 1)) for each in (t, straight))
 
     def _bound(self, alpha: float, side: int) -> float | None:
         step = max(self._error, 1e-9) * self._factor
