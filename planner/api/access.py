@@ -82,7 +82,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "/api/v1/events",
         "/api/v1/events/**",
     ),
-    *_rules("GET HEAD", READ, "/api/v1/**", "/metrics"),
+    *_rules("GET HEAD", READ, "/api/v1/**", "/metrics", "/badge/**"),
     # Questions: what is stored of them are answers.
     *_rules(
         "POST",

@@ -16,6 +16,7 @@ from litestar.di import Provide
 from planner.api import (
     aliases,
     artifacts,
+    badge,
     batch,
     dashboard,
     deploy,
@@ -145,7 +146,7 @@ def create_app(
         guards=[check_query, check_lease],
     )
     app = Litestar(
-        route_handlers=[v1, hub.router, hub_write.router, hub_commit.router, hub_lfs.router, oauth.router, MetricsController, dashboard.router],
+        route_handlers=[v1, hub.router, hub_write.router, hub_commit.router, hub_lfs.router, oauth.router, badge.badge, MetricsController, dashboard.router],
         lifespan=[lifespan],
         dependencies={
             "service": Provide(provide_service, sync_to_thread=False),
