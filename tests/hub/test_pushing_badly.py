@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ import httpx
 import pytest
 
 from tests.api.process import Server, running_server
+from tests.hub.by_hand import Pusher, lfs_line, text_line
 from tests.hub.proxy import network
 from tests.hub.test_pushing import environment, hashes, ran, registered
 from tests.workspace.folders import write_llama
@@ -28,69 +28,37 @@ SETTINGS = {"PLANNER_UPLOAD_PART_BYTES": str(PART)}
 PUSH = "import sys, huggingface_hub as hub; api = hub.HfApi(); api.create_repo(sys.argv[1]); print(api.upload_folder(repo_id=sys.argv[1], folder_path=sys.argv[2]).oid)"
 
 
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    Pusher.close_all()
+
+
 @pytest.fixture
 def data_dir(data_template: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(data_template, tmp_path / "data"))
 
 
-@pytest.fixture
-def server(data_dir: Path) -> Iterator[Server]:
-    with running_server(data_dir, environ=SETTINGS) as running:
+@pytest.fixture(scope="module")
+def shared_dir(data_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(data_template, tmp_path_factory.mktemp("shared") / "data"))
+
+
+@pytest.fixture(scope="module")
+def server(shared_dir: Path) -> Iterator[Server]:
+    """One for all tests that kill none; each pushes bytes of its own to a repository of its own."""
+    with running_server(shared_dir, environ=SETTINGS) as running:
         yield running
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_llama(tmp_path / "model", hidden=512, layers=2, seed=11)
+def repository(request: pytest.FixtureRequest) -> str:
+    return "acme/" + request.node.name.removeprefix("test_").replace("_", "-")[:40]
 
 
-class Pusher:
-    """The protocol step by step, as a client that stops wherever the test wants."""
-
-    def __init__(self, url: str, repository: str = "acme/by-hand") -> None:
-        self.http = httpx.Client(base_url=url, timeout=30)
-        self.repository = repository
-        organization, name = repository.split("/")
-        self.http.post("/api/repos/create", json={"name": name, "organization": organization})
-
-    def batch(self, content: bytes) -> dict[str, Any]:
-        wanted = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content)}
-        answer = self.http.post(
-            f"/{self.repository}.git/info/lfs/objects/batch",
-            json={"operation": "upload", "transfers": ["basic", "multipart"], "objects": [wanted]},
-        )
-        (found,) = answer.raise_for_status().json()["objects"]
-        return dict(found)
-
-    def parts(self, content: bytes) -> tuple[str, list[tuple[str, bytes]]]:
-        upload = self.batch(content)["actions"]["upload"]
-        size = int(upload["header"]["chunk_size"])
-        addresses = [upload["header"][str(n + 1)] for n in range(len(upload["header"]) - 1)]
-        return upload["href"], [
-            (each, content[n * size : (n + 1) * size]) for n, each in enumerate(addresses)
-        ]
-
-    def complete(self, href: str, content: bytes, etags: list[str]) -> httpx.Response:
-        parts = [{"partNumber": n + 1, "etag": etag} for n, etag in enumerate(etags)]
-        return self.http.post(href, json={"oid": hashlib.sha256(content).hexdigest(), "parts": parts})
-
-    def commit(self, *lines: dict[str, Any], branch: str = "main", **header: Any) -> httpx.Response:
-        first = {"key": "header", "value": {"summary": "by hand", **header}}
-        body = "\n".join(json.dumps(line) for line in (first, *lines))
-        return self.http.post(f"/api/models/{self.repository}/commit/{branch}", content=body)
-
-    def head(self) -> str:
-        sha: str = self.http.get(f"/api/models/{self.repository}").raise_for_status().json()["sha"]
-        return sha
-
-
-def lfs_line(content: bytes, path: str = "data.safetensors") -> dict[str, Any]:
-    value = {"path": path, "algo": "sha256", "oid": hashlib.sha256(content).hexdigest(), "size": len(content)}
-    return {"key": "lfsFile", "value": value}
-
-
-def text_line(path: str, text: str) -> dict[str, Any]:
-    return {"key": "file", "value": {"path": path, "content": text, "encoding": "utf-8"}}
+@pytest.fixture
+def folder(tmp_path: Path, repository: str) -> Path:
+    return write_llama(tmp_path / "model", hidden=512, layers=2, seed=sum(repository.encode()))
 
 
 def staged(data_dir: Path) -> list[str]:
@@ -160,13 +128,14 @@ def test_a_stock_client_goes_on_with_a_server_that_was_killed(
     size = (folder / "model.safetensors").stat().st_size
     with (
         running_server(data_dir, environ=SETTINGS) as first,
-        network(first.url, request_pause=0.005) as between,subprocess.Popen(
-        [sys.executable, "-c", PUSH, "acme/survivor", str(folder)],
-        env=environment(between.url, tmp_path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as client
+        network(first.url, request_pause=0.005) as between,
+        subprocess.Popen(
+            [sys.executable, "-c", PUSH, "acme/survivor", str(folder)],
+            env=environment(between.url, tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as client,
     ):
         wait_until(lambda: between.sent > size // 2)
         first.kill()
@@ -193,8 +162,8 @@ def test_connections_that_are_cut_while_sending_are_taken_up(
     assert {a.path: a.sha256 for a in variant.artifacts} == hashes(folder)
 
 
-def test_wrong_bytes_are_refused_and_leave_nothing(server: Server, data_dir: Path) -> None:
-    pusher = Pusher(server.url)
+def test_wrong_bytes_are_refused_and_leave_nothing(server: Server, shared_dir: Path, repository: str) -> None:
+    pusher = Pusher(server.url, repository)
     small, large = os.urandom(1000), os.urandom(2 * PART)
     whole = pusher.batch(small)["actions"]["upload"]["href"]
     wrong = pusher.http.put(whole, content=bytes(1000))
@@ -206,17 +175,17 @@ def test_wrong_bytes_are_refused_and_leave_nothing(server: Server, data_dir: Pat
     etags.append(pusher.http.put(parts[1][0], content=bytes(PART)).raise_for_status().headers["etag"])
     refused = pusher.complete(href, large, etags)
     assert refused.status_code == 422
-    assert staged(data_dir) == []
+    assert staged(shared_dir) == []
     for content in (small, large):
         assert "actions" in pusher.batch(content), "it is still to be sent"
         line = lfs_line(content)
         assert pusher.commit(line).status_code == 422
     assert pusher.head() == pusher.head()
-    assert pusher.http.get(f"/api/models/acme/by-hand/tree/{pusher.head()}?recursive=1").json() == []
+    assert pusher.http.get(f"/api/models/{repository}/tree/{pusher.head()}?recursive=1").json() == []
 
 
-def test_parts_written_over_after_they_were_hashed_are_noticed(server: Server) -> None:
-    pusher = Pusher(server.url)
+def test_parts_written_over_after_they_were_hashed_are_noticed(server: Server, repository: str) -> None:
+    pusher = Pusher(server.url, repository)
     content = os.urandom(2 * PART)
     href, parts = pusher.parts(content)
     etags = [pusher.http.put(address, content=part).headers["etag"] for address, part in parts]
@@ -225,9 +194,9 @@ def test_parts_written_over_after_they_were_hashed_are_noticed(server: Server) -
     assert "actions" in pusher.batch(content)
 
 
-def test_many_parts_at_once_and_two_senders_of_one_object(server: Server) -> None:
+def test_many_parts_at_once_and_two_senders_of_one_object(server: Server, repository: str) -> None:
     content = os.urandom(8 * PART)
-    pushers = [Pusher(server.url), Pusher(server.url)]
+    pushers = [Pusher(server.url, repository), Pusher(server.url, repository)]
     uploads = [pusher.parts(content) for pusher in pushers]
     with ThreadPoolExecutor(8) as pool:
 
@@ -242,9 +211,9 @@ def test_many_parts_at_once_and_two_senders_of_one_object(server: Server) -> Non
     assert "actions" not in pushers[0].batch(content)
 
 
-def test_a_slow_sender_keeps_nobody_waiting(server: Server) -> None:
+def test_a_slow_sender_keeps_nobody_waiting(server: Server, repository: str) -> None:
     content = os.urandom(PART)
-    slow = Pusher(server.url)
+    slow = Pusher(server.url, repository)
     address = slow.batch(content)["actions"]["upload"]["href"]
     begun, go_on = threading.Event(), threading.Event()
 
@@ -267,13 +236,15 @@ def test_a_slow_sender_keeps_nobody_waiting(server: Server) -> None:
         assert sending.result().status_code == 200
 
 
-def test_of_commits_on_one_parent_one_is_taken(server: Server) -> None:
-    pusher = Pusher(server.url)
+def test_of_commits_on_one_parent_one_is_taken(server: Server, repository: str) -> None:
+    pusher = Pusher(server.url, repository)
     parent = pusher.head()
     with ThreadPoolExecutor(6) as pool:
         answers = list(
             pool.map(
-                lambda n: Pusher(server.url).commit(text_line(f"{n}.txt", str(n)), parentCommit=parent),
+                lambda n: Pusher(server.url, repository).commit(
+                    text_line(f"{n}.txt", str(n)), parentCommit=parent
+                ),
                 range(6),
             )
         )
@@ -281,30 +252,33 @@ def test_of_commits_on_one_parent_one_is_taken(server: Server) -> None:
     assert len(taken) == 1
     assert {answer.status_code for answer in answers} == {200, 412}
     assert pusher.head() == taken[0].json()["commitOid"]
-    assert len(pusher.http.get(f"/api/models/acme/by-hand/tree/{pusher.head()}").json()) == 1
+    assert len(pusher.http.get(f"/api/models/{repository}/tree/{pusher.head()}").json()) == 1
 
 
-def test_of_commits_without_a_parent_none_is_lost(server: Server) -> None:
-    pusher = Pusher(server.url)
+def test_of_commits_without_a_parent_none_is_lost(server: Server, repository: str) -> None:
+    pusher = Pusher(server.url, repository)
     with ThreadPoolExecutor(6) as pool:
         answers = list(
             pool.map(
-                lambda n: Pusher(server.url).commit(text_line(f"{n}.txt", str(n))).status_code, range(12)
+                lambda n: Pusher(server.url, repository).commit(text_line(f"{n}.txt", str(n))).status_code,
+                range(12),
             )
         )
     assert answers == [200] * 12
-    tree = pusher.http.get(f"/api/models/acme/by-hand/tree/{pusher.head()}").json()
+    tree = pusher.http.get(f"/api/models/{repository}/tree/{pusher.head()}").json()
     assert {entry["path"] for entry in tree} == {f"{n}.txt" for n in range(12)}
-    history = pusher.http.get("/api/models/acme/by-hand/commits/main").json()
+    history = pusher.http.get(f"/api/models/{repository}/commits/main").json()
     assert len(history) == 13
 
 
-def test_an_upload_in_several_commits_is_registered_with_the_last(server: Server, folder: Path) -> None:
+def test_an_upload_in_several_commits_is_registered_with_the_last(
+    server: Server, folder: Path, repository: str
+) -> None:
     content = (folder / "model.safetensors").read_bytes()
-    pusher = Pusher(server.url)
+    pusher = Pusher(server.url, repository)
     names = ["config.json", "model.safetensors", "z.txt"]
     files = [{"path": name, "size": 10, "sample": ""} for name in names]
-    pusher.http.post("/api/models/acme/by-hand/preupload/main", json={"files": files}).raise_for_status()
+    pusher.http.post(f"/api/models/{repository}/preupload/main", json={"files": files}).raise_for_status()
     href, parts = pusher.parts(content)
     etags = [pusher.http.put(address, content=part).headers["etag"] for address, part in parts]
     pusher.complete(href, content, etags).raise_for_status()
@@ -313,9 +287,9 @@ def test_an_upload_in_several_commits_is_registered_with_the_last(server: Server
     )
     assert half.json()["variant"] is None
     assert "1 announced files have not arrived (z.txt)" in half.headers["x-hf-warning"]
-    assert registered(server.url, "by-hand") == []
+    assert registered(server.url, repository[5:]) == []
     last = pusher.commit(text_line("z.txt", "the end"), summary="by hand (part 2)")
-    (variant,) = registered(server.url, "by-hand")
+    (variant,) = registered(server.url, repository[5:])
     assert last.json()["variant"] == variant.id
     assert [artifact.path for artifact in variant.artifacts] == names
 
