@@ -61,6 +61,7 @@ def memory_of(assessment: Assessment, position: int) -> MemoryEstimate:
         accelerated=assessment.setting.accelerated,
         latent=index.row_models[row].architecture.mla is not None,
         peak=peak,
+        score=assessment.score_at(position),
     )
 
 
@@ -277,7 +278,7 @@ def check_of(assessment: Assessment, judgement: Judgement, position: int) -> Che
 
 def _model_check(assessment: Assessment, position: int) -> Check:
     row = int(assessment.rows[position])
-    meant = bool(assessment.setting.selected[row])
+    meant = assessment.setting.means(row)
     return Check(
         key=MODEL,
         asked=assessment.setting.scenario.model.describe(),

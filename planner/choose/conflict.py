@@ -42,13 +42,24 @@ class Judged(Protocol):
     """All rows of an index, and which of them fails what."""
 
     @property
-    def setting(self) -> Setting: ...
+    def setting(self) -> Setting:
+        """What the question means on the index."""
+        ...
+
     @property
-    def rows(self) -> Integers: ...
+    def rows(self) -> Integers:
+        """Row of the index at each place."""
+        ...
+
     @property
-    def judgements(self) -> tuple[Judgement, ...]: ...
+    def judgements(self) -> tuple[Judgement, ...]:
+        """The constraints."""
+        ...
+
     @property
-    def failures(self) -> Booleans: ...
+    def failures(self) -> Booleans:
+        """Per judgement and place, whether it fails."""
+        ...
 
 
 def conflict_of(everything: Judged) -> tuple[str, ...]:

@@ -300,10 +300,11 @@ def _tie(assessment: Assessment, position: int, chosen: int) -> str:
     accurate = assessment.setting.scenario.objective is Objective.MOST_ACCURATE
     if accurate and index.parameters[own] != index.parameters[other]:
         return "having more parameters"
-    loss = np.nan_to_num(assessment.loss[[position, chosen]], nan=np.inf)
-    if not accurate and loss[0] != loss[1]:
+    mine, best = float(assessment.loss[position]), float(assessment.loss[chosen])
+    unknown = np.isnan(mine)
+    if not accurate and mine != best and not (unknown and np.isnan(best)):
         return "losing less"
-    if accurate and np.isinf(loss[0]) and index.bits[own] != index.bits[other]:
+    if accurate and unknown and index.bits[own] != index.bits[other]:
         return "keeping more bits"
     if assessment.total.value[position] != assessment.total.value[chosen]:
         return "needing less memory"

@@ -58,7 +58,7 @@ def explain(scenario: Scenario, index: Index, variant_id: str, *, now: datetime 
     """Return how a variant fares in `scenario`. Raises NotFound for an unknown variant, device or model."""
     row = index.row_of(variant_id)
     setting = resolve(scenario, index, now=now)
-    if setting.selected[row]:
+    if setting.means(row):
         assessment = assess_selected(index, setting)
         position = int(np.searchsorted(assessment.rows, row))
     else:
@@ -66,7 +66,7 @@ def explain(scenario: Scenario, index: Index, variant_id: str, *, now: datetime 
     candidate = candidate_at(assessment, position)
     findings = tuple(_findings(assessment, position, candidate))
     satisfies = not any(finding.fails for finding in findings)
-    order = rank(assessment, at_least=1) if setting.selected[row] else np.zeros(0, dtype=np.int64)
+    order = rank(assessment, at_least=1) if setting.means(row) else np.zeros(0, dtype=np.int64)
     chosen = bool(len(order)) and int(order[0]) == position
     return Explanation(
         candidate=candidate,

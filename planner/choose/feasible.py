@@ -8,7 +8,7 @@ off the same judgements. Formats that a device cannot compute come before contex
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -48,7 +48,7 @@ from planner.estimate.evidence import DeviceEvidence
 from planner.estimate.latency import Speeds, relevant_points
 from planner.estimate.memory import MemoryTerms, Term, fit_score, memory_terms, required_score
 from planner.estimate.peaks import Peaks, recorded_peaks
-from planner.estimate.placement import Split
+from planner.estimate.placement import Split, placements
 from planner.estimate.priors import runtime_code
 from planner.estimate.queueing import HEADROOM
 from planner.estimate.roofline import weight_bytes_read
@@ -121,6 +121,18 @@ class Assessment:
     """0 when everything is certified or met; likely speed adds 1, likely loss 2, so certified loss comes first."""
     census: Census | None = None
     """Counts of all rows asked about, where these rows are only those that can be shown."""
+    _scores: list[Floats] = field(default_factory=list["Floats"], init=False, repr=False, compare=False)
+
+    def score_at(self, position: int) -> float | None:
+        """Return the `fit_score` of a position, None where no memory is named; all are worked out at once."""
+        capacity = self.setting.capacity
+        if capacity is None:
+            return None
+        if not self._scores:
+            value = self.total.value
+            ends = Term(value, np.minimum(self.total.lo, value), np.maximum(self.total.hi, value))
+            self._scores.append(fit_score(ends, capacity))
+        return float(self._scores[0][position])
 
     def count(self) -> Census:
         """Return the counts of all rows asked about."""
@@ -428,11 +440,7 @@ def assess_rows(index: Index, setting: Setting, rows: Integers, *, recorded: boo
     recorded of them themselves; what their device is known to do still counts.
     """
     whole = len(rows) == len(index) and bool((rows[1:] > rows[:-1]).all())
-    columns = index.columns if whole else index.columns.take(rows)
-    if setting.engine is not None:
-        code = np.full(len(rows), runtime_code(setting.engine), dtype=np.int64)
-        columns = replace(columns, runtime=code)
-
+    columns = _under(setting, index.columns if whole else index.columns.take(rows))
     taken: list[
         tuple[Integers, Columns]
     ] = []  # the last positions asked about: most placements are valid for the same
@@ -445,6 +453,45 @@ def assess_rows(index: Index, setting: Setting, rows: Integers, *, recorded: boo
         return assess_split(index, setting, rows[at], taken[0][1], split, recorded=recorded)
 
     return in_best_placements(setting, columns, assess)
+
+
+def accepts_any(index: Index, setting: Setting, rows: Integers) -> bool:
+    """Return whether any of `rows` is accepted in any placement.
+
+    Of rows of one kind (`planner.choose.layout`) of which nothing was recorded, the lightest decides, and all its
+    placements are judged at once.
+    """
+    seen = index.recorded_rows(setting.device) if setting.device else rows[:0]
+    recorded = np.isin(rows, seen) if len(seen) else np.zeros(len(rows), dtype=np.bool_)
+    plain = index.layout.lightest(rows[~recorded], index.columns.weight_bytes)
+    if recorded.any() and bool(assess_rows(index, setting, rows[recorded]).accepted.any()):
+        return True
+    if not len(plain):
+        return False
+    if setting.devices == 1 or not setting.splittable:
+        return bool(assess_rows(index, setting, plain, recorded=False).accepted.any())
+    columns = _under(setting, index.columns.take(plain))
+    ways = [
+        (np.flatnonzero(valid), split)
+        for split, valid in placements(columns, setting.devices, nodes=setting.nodes)
+    ]
+    at = np.concatenate([valid for valid, _ in ways])
+    split = Split(
+        *(
+            np.concatenate([getattr(way, part)[valid] for valid, way in ways])
+            for part in ("tensor", "pipeline")
+        )
+    )
+    judged = assess_split(index, setting, plain[at], columns.take(at), split, recorded=False)
+    return bool(judged.accepted.any())
+
+
+def _under(setting: Setting, columns: Columns) -> Columns:
+    """Return the columns with the runtime that is asked for."""
+    if setting.engine is None:
+        return columns
+    code = np.full(len(columns), runtime_code(setting.engine), dtype=np.int64)
+    return replace(columns, runtime=code)
 
 
 def assess_split(

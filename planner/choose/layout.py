@@ -33,6 +33,9 @@ class Layout:
     model: Integers
     """Position in the index's `model_list` of each kind's model."""
 
+    kind: Integers
+    """Kind of each row of the index."""
+
     def __len__(self) -> int:
         return len(self.row)
 
@@ -40,6 +43,12 @@ class Layout:
     def kinds(self) -> int:
         """How many kinds there are."""
         return len(self.model)
+
+    def lightest(self, rows: Integers, weight_bytes: Floats) -> Integers:
+        """Return the lightest of each kind among some rows, given the weight bytes of all rows of the index."""
+        order = rows[np.lexsort((rows, weight_bytes[rows], self.kind[rows]))]
+        kind = self.kind[order]
+        return order[np.concatenate(([True], kind[1:] != kind[:-1]))] if len(order) else order
 
     def of_models(self, meant: Booleans) -> Integers:
         """Return the kinds of the models that are meant, by position in the index's `model_list`."""
@@ -72,7 +81,9 @@ def layout_of(
         ordered = fact[row]
         begins[1:] |= ordered[1:] != ordered[:-1]
     first = np.flatnonzero(begins)
-    return Layout(row=row, starts=np.append(first, count), model=model[row[first]])
+    kind = np.empty(count, dtype=np.int64)
+    kind[row] = begins.cumsum() - 1
+    return Layout(row=row, starts=np.append(first, count), model=model[row[first]], kind=kind)
 
 
 def layout_of_index(index: Index, loaders: Integers) -> Layout:

@@ -83,6 +83,8 @@ class Losses:
     unknown: Booleans
     order: Integers
     """Place of each loss among all distinct ones, those below zero counting as zero and unknown ones last."""
+    distinct: int
+    """How many distinct losses there are."""
     known: dict[tuple[float, float], Codes] = field(default_factory=dict[tuple[float, float], "Codes"])
     """Verdicts of all rows by limit and confidence, of the limits asked for last."""
     bounded: dict[float, tuple[Floats, Floats]] = field(default_factory=dict[float, "tuple[Floats, Floats]"])
@@ -151,5 +153,5 @@ def loss_columns(
         if interval is not None:
             lo[row], hi[row] = interval.lo, interval.hi
             deviations[row] = _NORMAL.inv_cdf((1 + interval.confidence) / 2)
-    order = np.unique(np.nan_to_num(np.maximum(value, 0.0), nan=np.inf), return_inverse=True)[1]
-    return Losses(answers, value, lo, hi, deviations, np.isnan(value), order.reshape(-1))
+    distinct, order = np.unique(np.nan_to_num(np.maximum(value, 0.0), nan=np.inf), return_inverse=True)
+    return Losses(answers, value, lo, hi, deviations, np.isnan(value), order.reshape(-1), len(distinct))

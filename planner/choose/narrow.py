@@ -29,10 +29,13 @@ def _survey(index: Index, setting: Setting) -> Survey | None:
     return Survey(index, setting, kinds) if count > FEW else None
 
 
-def shown(index: Index, setting: Setting) -> Assessment:
-    """Return the assessment of every row whose model is meant that an answer can show, with a census of all of them."""
+def shown(index: Index, setting: Setting) -> tuple[Assessment, Survey | None]:
+    """Return the assessment of every row whose model is meant that an answer can show, with a census of all of them.
+
+    The survey that they were chosen by comes with it; there is none of few rows.
+    """
     survey = _survey(index, setting)
-    return assess_selected(index, setting) if survey is None else Shortlist(survey).assess()
+    return (assess_selected(index, setting) if survey is None else Shortlist(survey).assess()), survey
 
 
 def best_selected(index: Index, setting: Setting) -> int | None:
@@ -47,8 +50,10 @@ def best_selected(index: Index, setting: Setting) -> int | None:
     return int(assessment.rows[order[0]]) if len(order) else None
 
 
-def judged(index: Index, setting: Setting) -> Survey | Assessment:
-    """Return which row of the index fails what, of whatever model it is."""
+def judged(index: Index, setting: Setting, survey: Survey | None) -> Survey | Assessment:
+    """Return which row of the index fails what, of whatever model it is; `survey` is that of the models meant."""
+    if survey is not None and len(survey) == len(index):
+        return survey
     if len(index) <= FEW:
         return assess_rows(index, setting, np.arange(len(index), dtype=np.int64))
     return Survey(index, setting, np.arange(index.layout.kinds, dtype=np.int64))

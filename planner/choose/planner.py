@@ -28,6 +28,7 @@ from planner.choose.narrow import judged, shown
 from planner.choose.rank import rank
 from planner.choose.relax import nearest, relaxations
 from planner.choose.setting import resolve
+from planner.choose.survey import Survey
 from planner.choose.warn import warnings
 from planner.domain.outcome import Candidate, Elimination, Infeasible, Outcome, Plan, Recommended
 from planner.domain.scenario import Scenario
@@ -43,9 +44,9 @@ def plan(scenario: Scenario, index: Index, *, now: datetime | None = None) -> Ou
     `now` decides which evidence is stale; None takes none for stale. Raises NotFound for an unknown device or model.
     """
     setting = resolve(scenario, index, now=now)
-    assessment = shown(index, setting)
+    assessment, survey = shown(index, setting)
     order = rank(assessment)
-    return _recommended(assessment, order) if len(order) else _infeasible(assessment)
+    return _recommended(assessment, order) if len(order) else _infeasible(assessment, survey)
 
 
 def make_plan(
@@ -73,7 +74,7 @@ def why(
     """
     row = index.row_of(variant_id)
     setting = resolve(scenario, index, now=now)
-    if not setting.selected[row]:
+    if not setting.means(row):
         alone = assess_rows(index, setting, np.array([row], dtype=np.int64))
         return candidate_at(alone, 0), outside_selection(alone, 0)
     assessment = assess_selected(index, setting)
@@ -106,8 +107,8 @@ def _recommended(assessment: Assessment, order: Integers) -> Recommended:
     )
 
 
-def _infeasible(assessment: Assessment) -> Infeasible:
-    everything = judged(assessment.index, assessment.setting)
+def _infeasible(assessment: Assessment, survey: Survey | None) -> Infeasible:
+    everything = judged(assessment.index, assessment.setting, survey)
     return Infeasible(
         conflict=conflict_of(everything),
         relaxations=relaxations(assessment, everything.rows[everything.accepted]),

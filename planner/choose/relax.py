@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from planner.choose.explain import first_failures
-from planner.choose.feasible import CONTEXT, MEMORY, MODEL, RATE, Assessment, Judgement, assess_rows
+from planner.choose.feasible import CONTEXT, MEMORY, MODEL, RATE, Assessment, Judgement, accepts_any
 from planner.choose.grid import shrink_steps
 from planner.choose.index import Index
 from planner.choose.loosen import Change, loosen, relative_change, replaced, with_concurrency, with_input
@@ -23,7 +23,7 @@ from planner.choose.margins import ON_HARDWARE, ON_WORKLOAD, past
 from planner.choose.narrow import best_selected
 from planner.choose.setting import Setting, resolve
 from planner.domain.outcome import Relaxation
-from planner.domain.scenario import Hardware, Scenario, SelectorKind
+from planner.domain.scenario import Scenario, SelectorKind
 from planner.estimate.columns import Booleans, Integers
 
 MAX_DEVICES: Final = 64
@@ -61,7 +61,7 @@ def _by_workload(
     steps = shrink_steps(asked)
 
     def works(change: Change) -> bool:
-        return bool(assess_rows(index, resolve(change.scenario, index, now=setting.now), rows).accepted.any())
+        return accepts_any(index, resolve(change.scenario, index, now=setting.now), rows)
 
     if not steps or not len(rows) or not works(make(setting.scenario, steps[-1])):
         return None
@@ -74,21 +74,29 @@ def _by_devices(assessment: Assessment, rows: Integers) -> Change | None:
     scenario, hardware = assessment.setting.scenario, assessment.setting.scenario.hardware
     if hardware is None or not len(rows) or not assessment.setting.accelerated:
         return None
-    count = 2 ** math.ceil(math.log2(hardware.count + 1))
-    while count <= MAX_DEVICES:
-        more: Hardware = msgspec.structs.replace(hardware, count=count)
-        relaxed = msgspec.structs.replace(scenario, hardware=more)
-        setting = resolve(relaxed, assessment.index, now=assessment.setting.now)
-        if assess_rows(assessment.index, setting, rows).accepted.any():
-            return Change(
-                key="devices",
-                before=hardware.describe(),
-                after=more.describe(),
-                amount=relative_change(count, hardware.count),
-                scenario=relaxed,
-            )
-        count *= 2
-    return None
+    first = math.ceil(math.log2(hardware.count + 1))
+    counts = [2**power for power in range(first, MAX_DEVICES.bit_length())]
+
+    def with_devices(count: int) -> Scenario:
+        more = msgspec.structs.replace(hardware, count=count)
+        return msgspec.structs.replace(scenario, hardware=more)
+
+    def works(count: int) -> bool:
+        setting = resolve(with_devices(count), assessment.index, now=assessment.setting.now)
+        return accepts_any(assessment.index, setting, rows)
+
+    # More devices leave every placement on fewer of them open, so the most of them are asked about first.
+    if not counts or not works(counts[-1]):
+        return None
+    count = next(count for count in counts if count == counts[-1] or works(count))
+    relaxed = with_devices(count)
+    return Change(
+        key="devices",
+        before=hardware.describe(),
+        after=relaxed.hardware.describe() if relaxed.hardware else "",
+        amount=relative_change(count, hardware.count),
+        scenario=relaxed,
+    )
 
 
 def _by_model(index: Index, scenario: Scenario, accepted: Integers) -> Change | None:

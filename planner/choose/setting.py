@@ -35,6 +35,10 @@ class Setting:
     """Canonical name of the runtime that must be used, None for any."""
     now: datetime | None
 
+    def means(self, row: int) -> bool:
+        """Return whether the model of a row of the index is meant."""
+        return bool(self.meant[self.models[row]])
+
     @property
     def selected(self) -> Booleans:
         """By row of the index: whether its model is meant."""

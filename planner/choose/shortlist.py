@@ -39,9 +39,29 @@ RANKED: Final = 64
 NEAREST: Final = 5
 """Nearest misses kept at least where nothing is accepted: as many as are shown, and loosened jointly."""
 _GROWTH: Final = 8
+_SAMPLED: Final = 4096
+"""Values up to which no sample is drawn."""
+_SAMPLE: Final = 512
 
 Keys = Iterable[Callable[[Integers], Floats]]
 Values = Callable[[Integers], Floats]
+
+
+def smallest(values: Floats, count: int) -> float:
+    """Return the `count`-th smallest value.
+
+    A sample guesses it: what lies below the guess, and how much equals it, mostly settles the rest.
+    """
+    if len(values) > _SAMPLED:
+        sample = values[:: len(values) // _SAMPLE]
+        at = min(count * len(sample) // len(values) + 2, len(sample) - 1)
+        guess = np.partition(sample, at)[at]
+        below = values[values < guess]
+        if len(below) >= count:
+            values = below
+        elif len(below) + np.count_nonzero(values == guess) >= count:
+            return float(guess)
+    return float(np.partition(values, count - 1)[count - 1])
 
 
 def least(places: Integers, count: int, keys: Keys) -> Integers:
@@ -54,7 +74,7 @@ def least(places: Integers, count: int, keys: Keys) -> Integers:
         if len(places) <= count:
             break
         values = key(places)
-        pivot = np.partition(values, count - 1)[count - 1]
+        pivot = smallest(values, count)
         sure.append(places[values < pivot])
         count -= len(sure[-1])
         places = places[values == pivot]
@@ -83,7 +103,7 @@ def least_by_weight(survey: Survey, places: Integers, count: int, value: Values)
         tried.append(at)
         values.append(found)
         known = np.concatenate(values)
-        bound = np.partition(known, count - 1)[count - 1] if len(known) >= count else np.inf
+        bound = smallest(known, count) if len(known) >= count else np.inf
         more = (high < end) & (found[offsets[1:] - 1] <= bound)
         low, end, width = high[more], end[more], width * _GROWTH
     if not values:
@@ -91,7 +111,7 @@ def least_by_weight(survey: Survey, places: Integers, count: int, value: Values)
     all_tried, known = np.concatenate(tried), np.concatenate(values)
     if len(known) <= count:
         return all_tried
-    return all_tried[known <= np.partition(known, count - 1)[count - 1]]
+    return all_tried[known <= smallest(known, count)]
 
 
 class Shortlist:
@@ -109,15 +129,15 @@ class Shortlist:
         )
         self._fell: Final = [] if best_alone else survey.fell()
         accepted = survey.accepted
-        tier = self._tiers(accepted)
         rows = survey.rows[accepted]
-        meant = np.zeros(len(self.index.model_list), dtype=np.bool_)
-        meant[self.index.model[rows]] = True
+        self._plain: Final = len(survey.recorded) == 0
+        """Whether nothing was recorded of any row."""
+        tier = self._tiers(accepted, rows)
         self.census: Final = Census(
             rows=len(survey),
-            fell=np.array([len(places) for places in self._fell], dtype=np.int64),
+            fell=np.array([np.count_nonzero(fell) for fell in self._fell], dtype=np.int64),
             tiers=tally(self.index, rows, tier),
-            models=int(meant.sum()),
+            models=len(np.unique(self.index.model[survey.rows[survey.lightest_accepted]])),
             known=self._known(accepted),
         )
         behind = self.index.standing.order(rows)
@@ -138,28 +158,34 @@ class Shortlist:
 
     # -- what is accepted ---------------------------------------------------------------------------------------------
 
-    def _tiers(self, accepted: Integers) -> Integers:
+    def _tiers(self, accepted: Integers, rows: Integers) -> Integers:
         """Return the tier of the accepted places, and keep whether baselines count as likely."""
         survey = self.survey
         kinds = survey.kinds
         by_kind, _ = doubts(survey.judgements, 2 * kinds)
-        speed = by_kind[:kinds][survey.kind[accepted]]
+        by_kind = by_kind[:kinds]
+        certain = not by_kind.any()
+        speed = np.zeros(len(accepted), dtype=np.bool_) if certain else by_kind[survey.kind[accepted]]
         loss = np.zeros(len(accepted), dtype=np.bool_)
         for limit in self._scenario.constraints:
             if isinstance(limit, LossLimit) and not limit.certified_only:
                 judged = self.index.losses(limit.kind, limit.task).judged(
                     limit.limit, confidence=limit.confidence
                 )
-                loss |= judged[survey.rows[accepted]] == CODE[Verdict.LIKELY]
+                loss |= judged[rows] == CODE[Verdict.LIKELY]
         if survey.seen is not None:
             own, _ = doubts(survey.seen.judgements, len(survey.recorded))
             at = survey.is_recorded[accepted]
             speed[at] = own[np.searchsorted(survey.recorded, accepted[at])]
-        baseline = self.index.baseline[survey.rows[accepted]]
-        self._baselines_back = baselines_stand_back(
-            self._scenario.objective, likely=bool(loss.any()), evident=bool((~baseline & ~loss).any())
-        )
-        return speed + 2 * (loss | baseline if self._baselines_back else loss)
+        self._baselines_back = False
+        if loss.any():
+            baseline = self.index.baseline[rows]
+            self._baselines_back = baselines_stand_back(
+                self._scenario.objective, likely=True, evident=bool((~baseline & ~loss).any())
+            )
+            if self._baselines_back:
+                loss |= baseline
+        return speed + 2 * loss
 
     def _known(self, accepted: Integers) -> dict[str, bool]:
         metric = self._metric
@@ -167,7 +193,7 @@ class Shortlist:
             return {}
         survey = self.survey
         value = survey.ends.speeds.of(metric).value[: survey.kinds]
-        plain = accepted[~survey.is_recorded[accepted]]
+        plain = accepted if self._plain else accepted[~survey.is_recorded[accepted]]
         known = bool(np.isfinite(value[survey.kind[plain]]).any())
         if survey.seen is not None:
             known |= bool(np.isfinite(survey.seen.speeds.of(metric).value[survey.seen.accepted]).any())
@@ -188,7 +214,7 @@ class Shortlist:
 
     def _best(self, accepted: Integers, grade: Integers, count: int) -> Iterator[Integers]:
         """Yield at least the first `count` accepted places of the ranking."""
-        for each in np.unique(grade).tolist():
+        for each in np.flatnonzero(np.bincount(grade)).tolist():
             places = accepted[grade == each]
             if len(places) > count:
                 yield self._first(places, count)
@@ -233,8 +259,7 @@ class Shortlist:
         survey = self.survey
         match self._scenario.objective:
             case Objective.MOST_ACCURATE:
-                values = np.maximum(self._losses.value[survey.rows[places]], 0.0)
-                return np.where(np.isnan(values), np.inf, values)
+                return self._losses.order[survey.rows[places]]
             case Objective.SMALLEST:
                 return self.index.columns.weight_bytes[survey.rows[places]]
             case _:
@@ -245,11 +270,13 @@ class Shortlist:
         survey = self.survey
         if not survey.single:
             return accepted
-        recorded = survey.is_recorded[accepted]
-        plain = accepted[~recorded]
+        recorded = (
+            survey.is_recorded[accepted] if not self._plain else np.zeros(len(accepted), dtype=np.bool_)
+        )
+        plain = accepted if self._plain else accepted[~recorded]
         order = self._losses.order[survey.rows[plain]]
         # Of an earlier kind every value is larger, so the running minimum starts anew with each.
-        value = order - survey.kind[plain] * (len(self._losses.order) + 1)
+        value = order - survey.kind[plain] * (self._losses.distinct + 1)
         before = np.minimum.accumulate(value)
         kept = np.ones(len(plain), dtype=np.bool_)
         kept[1:] = value[1:] < before[:-1]
@@ -261,7 +288,7 @@ class Shortlist:
         """Yield at least the first `count` near misses: those that came furthest, then those least past the bound."""
         rows = self.survey.rows
         for number in range(len(self._fell) - 1, -1, -1):
-            places = self._fell[number]
+            places = np.flatnonzero(self._fell[number])
             if len(places) > count:
                 value, by_weight = self._margin(number)
                 if by_weight:

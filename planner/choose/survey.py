@@ -37,7 +37,6 @@ class Survey:
 
     def __init__(self, index: Index, setting: Setting, kinds: Integers) -> None:
         """`kinds` ascend and are not empty."""
-        layout = index.layout
         self.index: Final = index
         self.setting: Final = setting
         self.single: Final = setting.devices == 1 or not setting.splittable
@@ -176,15 +175,28 @@ class Survey:
     @cached_property
     def accepted(self) -> Integers:
         """Places of the rows that fail nothing."""
-        return np.flatnonzero(~self.failures.any(axis=0))
+        return np.flatnonzero(self._passes)
 
-    def fell(self) -> list[Integers]:
-        """Return, per judgement, the places of the rows that failed it first."""
-        alive = np.ones(len(self), dtype=np.bool_)
-        found: list[Integers] = []
-        for failed in self.failures:
-            found.append(np.flatnonzero(alive & failed))
-            alive &= ~failed
+    def fell(self) -> list[Booleans]:
+        """Return, per judgement, by place whether the row failed it first."""
+        failed = np.zeros(len(self), dtype=np.bool_)
+        found: list[Booleans] = []
+        for fails in self.failures:
+            found.append(fails > failed)
+            failed |= fails
+        return found
+
+    @cached_property
+    def lightest_accepted(self) -> Integers:
+        """The first accepted place of each kind that has one."""
+        any_accepted = np.logical_or.reduceat(self._passes, self.offsets[:-1])
+        first = np.searchsorted(self.accepted, self.offsets[:-1][any_accepted])
+        return self.accepted[first]
+
+    @cached_property
+    def _passes(self) -> Booleans:
+        """By place, whether the row fails nothing."""
+        found: Booleans = np.logical_not(self.failures.any(axis=0))
         return found
 
     def only(self, keys: frozenset[str]) -> Booleans:
@@ -216,8 +228,8 @@ class Survey:
 
     @cached_property
     def _rest(self) -> Floats | None:
-        """Bytes beside the weights by kind, None where a variant may be split over devices."""
-        if not self.single:
+        """Bytes beside the weights by kind, None where a variant may be split or its weights are held more than once."""
+        if not self.single or not self.setting.accelerated:
             return None
         terms = self.ends.terms
         whole = terms.kv_cache.value + terms.activations.value + terms.overhead.value

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-
 from planner.choose.candidate import UNMEASURED, detail_of
 from planner.choose.feasible import Assessment
 from planner.choose.losses import CODE
@@ -20,7 +18,7 @@ NOTABLE_LOSS: Final = 0.01
 
 def warnings(assessment: Assessment, chosen: Candidate | None, position: int | None) -> tuple[str, ...]:
     """Return what holds back the answer: what was assumed, not checked, only likely, doubtful or stale."""
-    index, setting = assessment.index, assessment.setting
+    setting = assessment.setting
     scenario = setting.scenario
     found: list[str] = []
     if setting.capacity is None:

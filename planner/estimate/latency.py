@@ -46,6 +46,7 @@ from planner.estimate.roofline import Load, Times, modelled_times, yardstick
 from planner.estimate.transfer import transferred
 
 _MODELLED = Basis.MODELLED.rank
+_BASES: Final = tuple(Basis)
 
 
 def relevant_points(
@@ -112,6 +113,7 @@ class Speeds:
         self._rows = len(columns)
         self._now = now
         self._known: dict[tuple[str, str], Speed] = {}
+        self._figures: dict[tuple[str, str, int], Figure | None] = {}
         self._columns = columns
         self._general = general
         self._model: Times | None = None
@@ -234,6 +236,12 @@ class Speeds:
 
     def figure(self, metric: Metric, quantile: str, row: int) -> Figure | None:
         """Return one quantile of one metric of a row, None when unknown; `per_token` comes as tokens per second."""
+        key = (metric, quantile, row)
+        if key not in self._figures:
+            self._figures[key] = self._figure(metric, quantile, row)
+        return self._figures[key]
+
+    def _figure(self, metric: Metric, quantile: str, row: int) -> Figure | None:
         speed = self.of(metric, quantile)
         if speed.rank[row] < 0:
             return None
@@ -254,7 +262,7 @@ class Speeds:
         return Figure(
             value=ends[1],
             unit=unit,
-            basis=tuple(Basis)[int(speed.rank[row])],
+            basis=_BASES[int(speed.rank[row])],
             interval=Interval(lo=min(ends[0], ends[1]), hi=max(ends[2], ends[1]), confidence=CONFIDENCE),
             evidence=evidence,
             note=_note(

@@ -26,6 +26,7 @@ from planner.estimate.memory import activation_bytes, kv_bytes
 from planner.estimate.plausible import plausible_peaks
 from planner.estimate.priors import CONFIDENCE, KV_SPREAD, PEAK_SHIFT_SPREAD, PEAK_SPREAD, RUNTIMES
 
+_BASES: Final = tuple(Basis)
 _FRAGMENTATION: Final = np.array([prior.fragmentation.hi for prior in RUNTIMES])
 PEAK_WIDTHS: Final = monotone(WIDTHS.get("peak", {}), dict.fromkeys(Distance, 0.0))
 """Half widths in log space of shifted peaks at CONFIDENCE, calibrated as far as recordings reach."""
@@ -203,7 +204,7 @@ def peak_figure(peaks: Peaks, row: int, profiles: tuple[Profile, ...]) -> Figure
     """Return the recorded peak of one row as a figure, None where there is none."""
     if peaks.profile[row] < 0:
         return None
-    basis = tuple(Basis)[int(peaks.rank[row])]
+    basis = _BASES[int(peaks.rank[row])]
     notes = [
         None
         if peaks.exact[row]
