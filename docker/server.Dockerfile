@@ -15,7 +15,8 @@ COPY --from=build /opt/planner /opt/planner
 RUN useradd --create-home --uid 10001 planner \
  && install -d -o planner -g planner /var/lib/planner
 USER planner
-# Inside the container every interface is listened on; compose.yaml publishes the port on loopback only.
+# Inside the container every interface is listened on; whoever runs it says with PLANNER_AUTH who may do what, or with
+# PLANNER_UNPROTECTED=1 that nobody else can reach the published port.
 ENV PATH=/opt/planner/bin:$PATH \
     PLANNER_DATA_DIR=/var/lib/planner \
     PLANNER_HOST=0.0.0.0

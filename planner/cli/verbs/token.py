@@ -18,7 +18,7 @@ from planner.domain.identity import Scope, Token, parse_scopes
 from planner.errors import InvalidInput
 from planner.wire.identity import TokenRequest
 
-_DURATION: Final = re.compile(r"(\d{1,9})([smhdw])")
+_DURATION: Final = re.compile(r"([0-9]{1,9})([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
