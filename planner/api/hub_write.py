@@ -149,6 +149,7 @@ def create_repository(
     """Make a repository to push to; 409 when there is one."""
     data = read_json(body, _Repository)
     id_ = _asked_id(data)
+    acting.check_repository(id_)
     headers: dict[str, str] = {}
     if data.private or data.visibility == "private":
         text = "whoever may read this registry can read this repository; it keeps none private"

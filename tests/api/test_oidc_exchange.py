@@ -33,7 +33,8 @@ __all__ = ["data_template"]
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"
 REPOSITORY = "tiny/one"
-RESOURCES = ("tiny/*",)
+PUSHED = "acme/tiny-build"
+RESOURCES = ("tiny/*", PUSHED)
 
 CLIENT = """
 import json, sys
@@ -189,6 +190,46 @@ def test_clients_say_what_is_wrong_and_never_the_token(site, monkeypatch):
         leased = client.under_lease("job", token=1)
         assert leased.models(limit=1).items
         leased.close()
+
+
+PUSH = """
+import sys
+import huggingface_hub as hub
+api = hub.HfApi()
+api.create_repo(sys.argv[1], exist_ok=True)
+print(api.upload_folder(repo_id=sys.argv[1], folder_path=sys.argv[2]).oid)
+try:
+    api.create_repo("acme/other")
+except Exception as error:
+    print(f"refused: {error}".replace(chr(10), " "))
+"""
+
+
+def test_a_stock_client_pushes_without_a_secret_and_its_run_is_remembered(site, tmp_path):
+    folder = write_llama(tmp_path / "pushed", hidden=128)
+    done = subprocess.run(
+        [sys.executable, "-c", PUSH, PUSHED, str(folder)],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_ENDPOINT": site.url,
+            "HF_HUB_DISABLE_XET": "1",
+            "NO_PROXY": "*",
+            "HF_OIDC_RESOURCE": PUSHED,
+            "HF_OIDC_ID_TOKEN": site.issuer.token(run_id="815"),
+        },
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    commit, refused = done.stdout.splitlines()
+    assert len(commit) == 40
+    assert f"{PUSHED} only" in refused
+    with Client(site.url, token=site.admin) as admin:
+        records = admin.registrations().items
+    (record,) = [each for each in records if each.origin is not None and "815" in (each.origin.run_url or "")]
+    assert record.created
+    assert record.actor == CLAIMS["sub"]
 
 
 def stock_clients() -> list[Any]:
