@@ -13,6 +13,7 @@ PlannerError
 ├── NotAllowed            not-allowed          403  exit 1   a token that works, but not for this
 ├── TooManyRequests       too-many-requests    429  exit 1   too many failed attempts; waiting helps
 ├── SignatureFailure      signature-failure    422  exit 1   a manifest that is unsigned, or not signed by the key asked for
+├── Withheld              withheld             403  exit 1   a variant whose files are not handed out, with the reason
 ├── EvidenceMissing       evidence-missing     422  exit 4   the question is fine, the evidence for an answer is not there
 ├── IntegrityFailure      integrity-failure    502  exit 1   bytes whose hash is not the promised one
 └── Unavailable           unavailable          503  exit 1   a server, database or disk that cannot be reached
@@ -164,6 +165,14 @@ class SignatureFailure(PlannerError):
     code = "signature-failure"
     title = "Signature failure"
     status = 422
+
+
+class Withheld(PlannerError):
+    """The variant is quarantined, or its files were given up: the message says why and what to use instead."""
+
+    code = "withheld"
+    title = "Variant is withheld"
+    status = 403
 
 
 class EvidenceMissing(PlannerError):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from litestar import Router, get
+from litestar.params import QueryParameter
 
 from planner.api.parameters import Cursor, DownloadPage, Limit, ServiceParameter, Text
+from planner.domain.lifecycle import LifecycleState
 from planner.wire.page import DEFAULT_LIMIT
 
 
@@ -15,10 +19,19 @@ from planner.wire.page import DEFAULT_LIMIT
     sync_to_thread=True,
 )
 def list_downloads(
-    service: ServiceParameter, variant: Text = None, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    service: ServiceParameter,
+    variant: Text = None,
+    variant_state: Annotated[
+        LifecycleState | None,
+        QueryParameter(
+            name="state", description="Only of variants in this state now: who still pulls what was yanked."
+        ),
+    ] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> DownloadPage:
     """Return a page of downloads."""
-    return service.downloads(variant=variant, limit=limit, cursor=cursor)
+    return service.downloads(variant=variant, state=variant_state, limit=limit, cursor=cursor)
 
 
 router = Router("/", route_handlers=[list_downloads], tags=["Artifacts"])

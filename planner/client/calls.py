@@ -24,6 +24,7 @@ from planner.domain.fleet import Fleet, FleetAnswer
 from planner.domain.job import Failure, Job, JobKind, JobState, Lease
 from planner.domain.job_log import JobLog, LogChunk
 from planner.domain.job_worker import WorkerRow
+from planner.domain.lifecycle import LifecycleState
 from planner.domain.listing import Page, VariantFilter, VariantRow, VariantSort
 from planner.domain.model import Model
 from planner.domain.outcome import Plan
@@ -312,10 +313,14 @@ def move_alias(
 
 
 def downloads(
-    *, variant: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    *,
+    variant: str | None = None,
+    state: LifecycleState | None = None,
+    limit: int = DEFAULT_LIMIT,
+    cursor: str | None = None,
 ) -> Call[Page[DownloadRow]]:
     """List downloads."""
-    return _get("/downloads", Page[DownloadRow], variant=variant, limit=limit, cursor=cursor)
+    return _get("/downloads", Page[DownloadRow], variant=variant, state=state, limit=limit, cursor=cursor)
 
 
 def health() -> Call[Health]:

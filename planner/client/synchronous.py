@@ -34,6 +34,7 @@ from planner.domain.fleet import Fleet, FleetAnswer
 from planner.domain.job import Failure, Job, JobKind, JobState, Lease
 from planner.domain.job_log import JobLog, LogChunk
 from planner.domain.job_worker import WorkerRow
+from planner.domain.lifecycle import LifecycleState
 from planner.domain.listing import Page, VariantFilter, VariantRow, VariantSort
 from planner.domain.model import Model
 from planner.domain.outcome import Plan
@@ -262,10 +263,15 @@ class Client(Explaining, Lifecycle, Aliasing, Retention, Webhooks, Identity, Gat
         return self.send(calls.alias(name))
 
     def downloads(
-        self, *, variant: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+        self,
+        *,
+        variant: str | None = None,
+        state: LifecycleState | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
     ) -> Page[DownloadRow]:
         """Return downloads through the Hugging Face endpoint."""
-        return self.send(calls.downloads(variant=variant, limit=limit, cursor=cursor))
+        return self.send(calls.downloads(variant=variant, state=state, limit=limit, cursor=cursor))
 
     def health(self) -> Health:
         """Return whether the server works."""

@@ -19,6 +19,8 @@ from planner.deploy.runtimes import RUNTIMES
 from planner.domain.outcome import Candidate, Elimination
 from planner.domain.units import format_ratio, format_value
 
+STATE: Final = "state"
+"""Key of the elimination of a variant that was yanked or quarantined."""
 OBJECTIVE: Final = "objective"
 """Key of the elimination of a variant that satisfies everything and is not the best."""
 _SAME: Final = 1e-9
@@ -71,11 +73,11 @@ class LockCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     better: Better | None = None
 
 
-def gone(lock: Lock, *, revision: int) -> LockCheck:
-    """Return the check of a lock whose variant the registry does not hold."""
+def gone(lock: Lock, *, revision: int, state: str | None = None) -> LockCheck:
+    """Return the check of a lock whose variant the registry does not hold, or only the record of: `state` says why."""
     return LockCheck(
         status=LockStatus.GONE,
-        sentence=f"{lock.variant.name} is not in the registry any more",
+        sentence=f"{lock.variant.name} is {state or 'not in the registry any more'}",
         variant_id=lock.variant.id,
         name=lock.variant.name,
         locked_revision=lock.plan.revision,
@@ -99,7 +101,8 @@ def check_lock(
     failed = elimination if elimination is not None and elimination.key != OBJECTIVE else None
     better = _better(lock, candidate, elimination, chosen)
     if failed is not None:
-        status, sentence = LockStatus.INFEASIBLE, f"{failed.key}: {failed.reason}"
+        said = lock.variant.name + " is " if failed.key == STATE else f"{failed.key}: "
+        status, sentence = LockStatus.INFEASIBLE, said + failed.reason
     elif stale:
         status, sentence = LockStatus.STALE, stale[0]
     elif better is not None:

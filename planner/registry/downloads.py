@@ -8,10 +8,11 @@ from typing import Final
 
 from sqlalchemy import Row, func, insert, select, update
 
+from planner.domain.lifecycle import LifecycleState
 from planner.domain.listing import Page
 from planner.registry.checks import DEFAULT_LIMIT, check_id, check_name, check_time
 from planner.registry.pages import Keyset, fetch
-from planner.registry.tables import Downloads
+from planner.registry.tables import Downloads, VariantStates
 from planner.registry.transaction import Transaction, WriteTransaction
 from planner.wire.rows import DownloadRow
 
@@ -97,17 +98,34 @@ def counts(tx: Transaction) -> dict[str, int]:
 
 
 def page(
-    tx: Transaction, *, variant_id: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    tx: Transaction,
+    *,
+    variant_id: str | None = None,
+    state: LifecycleState | None = None,
+    limit: int = DEFAULT_LIMIT,
+    cursor: str | None = None,
 ) -> Page[DownloadRow]:
-    """Return loads, the newest first, those of one variant where it is given. Raises InvalidInput."""
+    """Return loads, the newest first; those of one variant, or of variants in a state now, where it is given.
+
+    Raises InvalidInput.
+    """
     statement = select(*_COLUMNS)
     if variant_id is not None:
         statement = statement.where(Downloads.variant_id == check_id("variant_id", variant_id))
+    if state is LifecycleState.ACTIVE:
+        statement = statement.where(
+            Downloads.variant_id.not_in(
+                select(VariantStates.id).where(VariantStates.state != LifecycleState.ACTIVE.value)
+            )
+        )
+    elif state is not None:
+        there = select(VariantStates.id).where(VariantStates.state == state.value)
+        statement = statement.where(Downloads.variant_id.in_(there))
     keyset = Keyset(
         Downloads.started_at,
         Downloads.id,
         type_=datetime,
-        scope=("downloads", variant_id),
+        scope=("downloads", variant_id, state),
         descending=True,
     )
     return fetch(tx, statement, keyset, _row, limit=limit, cursor=cursor)

@@ -21,6 +21,7 @@ from planner.domain.fleet import Fleet, FleetAnswer
 from planner.domain.job import Failure, Job, JobKind, JobState, Lease
 from planner.domain.job_log import JobLog, LogChunk
 from planner.domain.job_worker import WorkerRow
+from planner.domain.lifecycle import LifecycleState
 from planner.domain.listing import Page, VariantFilter, VariantRow, VariantSort
 from planner.domain.model import Model
 from planner.domain.outcome import Plan
@@ -192,9 +193,17 @@ class Browsing(Protocol):
         ...
 
     def downloads(
-        self, *, variant: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+        self,
+        *,
+        variant: str | None = None,
+        state: LifecycleState | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
     ) -> Page[DownloadRow]:
-        """Return what was handed out through the Hugging Face endpoint, newest first. Raises NotFound."""
+        """Return what was handed out through the Hugging Face endpoint, newest first; of one variant, or of those in a state now.
+
+        Raises NotFound.
+        """
         ...
 
     def health(self) -> Health:

@@ -41,6 +41,9 @@ class Deploying(Answers):
         index, now = self.snapshots.current(), self.now()
         if lock.variant.id not in index.rows:
             return gone(lock, revision=index.revision)
+        state = index.standing.by_variant.get(lock.variant.id)
+        if state is not None and not state.state.has_files:
+            return gone(lock, revision=index.revision, state=state.describe())
         candidate, elimination = why(lock.scenario, index, lock.variant.id, now=now)
         outcome = answer(lock.scenario, index, now=now)
         chosen = outcome.chosen if isinstance(outcome, Recommended) else None

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from planner.domain.lifecycle import LifecycleState
 from planner.domain.listing import Page
 from planner.registry import downloads, plans, variants
 from planner.registry.transaction import Transaction
@@ -115,9 +116,14 @@ class Serving(Opened):
             return downloads.counts(tx)
 
     def downloads(
-        self, *, variant: str | None = None, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+        self,
+        *,
+        variant: str | None = None,
+        state: LifecycleState | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
     ) -> Page[DownloadRow]:
         """Return loads through the Hugging Face endpoint, newest first."""
         with self.registry.read() as tx:
             variant_id = None if variant is None else variants.get(tx, variant).id
-            return downloads.page(tx, variant_id=variant_id, limit=limit, cursor=cursor)
+            return downloads.page(tx, variant_id=variant_id, state=state, limit=limit, cursor=cursor)

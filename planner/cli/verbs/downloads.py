@@ -12,6 +12,7 @@ from rich.text import Text
 
 from planner.cli.render.tables import listing, print_page
 from planner.cli.session import Session, console, page_options, session_options
+from planner.domain.lifecycle import LifecycleState
 from planner.wire.rows import DownloadRow
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
@@ -35,12 +36,20 @@ def downloads_table(rows: Iterable[DownloadRow]) -> Table:
 
 @click.command("downloads")
 @click.option("--variant", metavar="NAME", help="Only of this variant.")
+@click.option(
+    "--state",
+    type=click.Choice([each.value for each in LifecycleState]),
+    help="Only of variants in this state now: who still pulls what was yanked.",
+)
 @page_options
 @session_options
-def command(*, session: Session, variant: str | None, limit: int, cursor: str | None) -> None:
+def command(
+    *, session: Session, variant: str | None, state: str | None, limit: int, cursor: str | None
+) -> None:
     """List loads by Hugging Face clients, newest first: what was asked for, which variant was served, to whom, and the plan that chose it."""
+    wanted = None if state is None else LifecycleState(state)
     with session.service() as service:
-        page = service.downloads(variant=variant, limit=limit, cursor=cursor)
+        page = service.downloads(variant=variant, state=wanted, limit=limit, cursor=cursor)
     if session.json:
         session.print_json(page)
     else:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from planner.artifacts.fetch import fetch
 from planner.cli.fetched_signatures import place_signature, verified_signature
+from planner.cli.fetched_states import check_handed_out
 from planner.cli.locks import load_lock
 from planner.cli.render.progress import byte_progress
 from planner.cli.session import Session, console, session_options
@@ -100,13 +101,17 @@ def command(
     VARIANT is an id, the start of one, a name, an alias or a plan's id. A killed fetch goes on where it stopped; a file
     appears under its name only when all its bytes have the right sha256. With --lock nothing is looked up: names, sizes
     and hashes are the lock's, wherever the bytes come from. With --verify-key the signature of the manifest is checked first,
-    and placed as model.sig beside the files.
+    and placed as model.sig beside the files. A variant that is deprecated or yanked is fetched with a warning; one that is
+    quarantined is refused with the reason, by its lock too.
     """
     if len(names) != (2 if lock is None else 1):
         raise click.UsageError("give VARIANT and DIRECTORY, or --lock and DIRECTORY")
     directory = Path(names[-1])
     with session.service() as service:
         found = _of_variant(resolve(service, names[0])) if lock is None else _of_lock(load_lock(lock))
+        warning = check_handed_out(service, found.id, found.name)
+        if warning is not None:
+            console(stderr=True).print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
         signature = None if verify_key is None else verified_signature(service, found, verify_key)
         total = sum(artifact.size for artifact in found.artifacts)
         here: dict[str, int] = {}
@@ -124,7 +129,10 @@ def command(
             place_signature(signature, directory)
     if session.json:
         signed = {} if verify_key is None else {"verified_with": str(verify_key)}
-        session.print_json({"variant_id": found.id, "directory": str(directory), "report": report, **signed})
+        said = {} if warning is None else {"warning": warning}
+        session.print_json(
+            {"variant_id": found.id, "directory": str(directory), "report": report, **signed, **said}
+        )
         return
     out = console()
     out.print(Text("fetched: ", style="bold") + Text(f"{found.id}"))
