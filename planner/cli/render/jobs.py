@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from planner.cli.render.job_result import print_document, print_result
 from planner.cli.render.progress import share_progress
 from planner.cli.render.tables import listing, record
 from planner.domain.job import Attempt, Job, JobState
@@ -57,9 +58,10 @@ def workers_table(rows: Iterable[WorkerRow]) -> Table:
 
 
 def print_job(console: Console, job: Job) -> None:
-    """Print one job: its fields, its attempts, and, when it is parked, the evidence and the way on."""
-    skipped = {"attempts", "unmatched"} if job.forgiven else {"attempts", "unmatched", "forgiven"}
+    """Print one job: its fields, its attempts, its result, and, when it is parked, the evidence and the way on."""
+    skipped = {"attempts", "unmatched", "spec", "result"} | (set() if job.forgiven else {"forgiven"})
     console.print(record(job, skip=frozenset(skipped)))
+    print_document(console, "asked for", {key: value for key, value in job.spec.items() if key != "kind"})
     if job.unmatched is not None:
         console.print(Text(f"waits: {job.unmatched.message}", style="yellow"))
     if job.attempts:
@@ -75,6 +77,8 @@ def print_job(console: Console, job: Job) -> None:
                 Text(_end(job, attempt)),
             )
         console.print(table)
+    if job.result is not None:
+        print_result(console, job.result)
     if job.state in {JobState.PARKED, JobState.FAILED}:
         _print_log_tails(console, job)
     if job.state is JobState.PARKED:

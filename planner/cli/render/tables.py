@@ -173,7 +173,7 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _labelled(name: str, field: object) -> tuple[str, str]:
+def labelled(name: str, field: object) -> tuple[str, str]:
     """Return label and text of a field; a unit in the name moves into the text."""
     if isinstance(field, int | float) and not isinstance(field, bool):
         if name.endswith("_bytes_per_second"):
@@ -198,7 +198,7 @@ def record(value: msgspec.Struct, *, skip: frozenset[str] = frozenset()) -> Tabl
         field = getattr(value, name)
         if name in skip or field is None or field in ((), {}):
             continue
-        label, text = _labelled(name, field)
+        label, text = labelled(name, field)
         if not text:
             continue
         table.add_row(Text(label, style="bold"), text)
