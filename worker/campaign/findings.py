@@ -77,8 +77,10 @@ def gather(folders: Sequence[Path], *, campaign: str) -> Findings:
                 if before is None or before[1].started_at <= record.started_at:
                     units[record.key] = (path.parent, record)
     ordered = sorted(units.values(), key=lambda pair: (pair[1].kind != "train", pair[1].started_at))
+    succeeded = {record.title: record.started_at for _, record in ordered if not record.failures}
     for folder, record in ordered:
-        findings.failures += [(record.title, failure) for failure in record.failures]
+        if succeeded.get(record.title, record.started_at) <= record.started_at:  # else a later trial did it
+            findings.failures += [(record.title, failure) for failure in record.failures]
         if record.kind == "train" and (folder / FACTS_FILE).is_file():
             trained = msgspec.json.decode((folder / FACTS_FILE).read_bytes(), type=_Trained)
             _add_model(findings, record.title.removeprefix("train "), trained.shape)

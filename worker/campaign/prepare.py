@@ -6,10 +6,13 @@ evaluated. Nothing is measured meanwhile.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from planner.errors import PlannerError
 from worker.campaign.execute import Executor
@@ -86,12 +89,16 @@ def prepare(
             return str(error)
         return None
 
+    # Each would otherwise take all cores for itself, and all together would wait for each other.
+    threads = max(1, (os.cpu_count() or 1) // parallel)
+
     def one(unit: Unit) -> None:
         match unit.work:
             case ShapeWork() if not unit.work.conditions.thorough:
                 finished(unit.title, shape(unit, unit.work))
             case RecipeWork():
-                failures = executor.build_ahead(unit, unit.work, limit_seconds=seconds)
+                work = msgspec.structs.replace(unit.work, threads=unit.work.threads or threads)
+                failures = executor.build_ahead(unit, work, limit_seconds=seconds)
                 finished(unit.title, failures[0].message if failures else None)
             case _:
                 return

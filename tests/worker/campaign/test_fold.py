@@ -169,6 +169,26 @@ def test_the_same_bits_measured_twice_are_one_variant_with_two_profiles(bundle, 
         fold([folder])
 
 
+@pytest.mark.parametrize(("when", "kept"), [("2020-01-01T00:00:00Z", 0), ("2099-01-01T00:00:00Z", 1)])
+def test_a_failure_that_a_later_trial_did_away_with_is_no_evidence(bundle, tmp_path, when, kept):
+    import shutil
+
+    from worker.campaign.bundle import unpack
+
+    folder = tmp_path / "tried"
+    unpack(bundle, folder)
+    (first,) = (folder / "units").glob("*bf16*")
+    tried = folder / "units" / "tried"
+    tried.mkdir()
+    shutil.copyfile(first / "unit.json", tried / "unit.json")
+    record = msgspec.json.decode((tried / "unit.json").read_bytes())
+    failure = {"reason": "oom_device", "message": "no memory"}
+    record |= {"key": "e" * 64, "state": "failed", "started_at": when, "failures": [failure]}
+    (tried / "unit.json").write_bytes(msgspec.json.encode(record))
+    _, content = fold([folder])
+    assert content.count(b"\"no memory\"") == kept
+
+
 def test_messages_lose_the_paths_of_the_machine_that_failed():
     from worker.campaign.fold import _PATH
 

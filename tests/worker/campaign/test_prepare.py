@@ -5,12 +5,13 @@ from typing import Any
 
 import msgspec
 
+from planner.domain.job import Failure
 from tests.worker.campaign.conftest import STEPS, campaign_of
 from worker.campaign.execute import Executor
 from worker.campaign.ledger import Ledger
 from worker.campaign.prepare import prepare
 from worker.campaign.run import run_campaign
-from worker.campaign.units import ShapeWork, Unit, units_of
+from worker.campaign.units import RecipeWork, ShapeWork, Unit, units_of
 from worker.progress import Report
 
 
@@ -61,6 +62,30 @@ def test_recipes_are_built_and_evaluated_ahead_and_only_measured_in_their_turn(b
     built: Any = msgspec.json.decode((folder / "build" / "result.json").read_bytes())
     assert measured["profile"]["variant_id"] == built["variant_id"]
     assert not list(folder.rglob("*.safetensors"))
+
+
+def test_recipes_that_are_prepared_together_share_the_cores(base, catalogue, tmp_path, monkeypatch):
+    seen: list[int | None] = []
+
+    def build(
+        _executor: Executor, _unit: Unit, work: RecipeWork, *, limit_seconds: float
+    ) -> tuple[Failure, ...]:
+        del limit_seconds
+        seen.append(work.threads)
+        return ()
+
+    monkeypatch.setattr(Executor, "build_ahead", build)
+    monkeypatch.setattr("os.cpu_count", lambda: 12)
+    units = units_of(campaign_of(_recipe(base)), catalogue)
+    prepare(
+        units,
+        Executor(ledger=Ledger(tmp_path)),
+        parallel=4,
+        seconds=9,
+        logs=tmp_path / "p",
+        finished=lambda *_: None,
+    )
+    assert seen == [3, 3]
 
 
 def test_shapes_are_compiled_ahead_and_a_failure_is_told_and_not_recorded(catalogue, tmp_path):
