@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Column, ColumnElement, Select, Text, delete, exists, or_, select, type_coerce
+from sqlalchemy import Column, ColumnElement, Text, delete, exists, or_, select, type_coerce
 from sqlalchemy.sql.selectable import FromClause
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -105,7 +105,7 @@ def _texts(tx: Transaction) -> Iterator[str]:
         columns = [column for column in table.columns if _holds_text(column)]
         if not columns:
             continue
-        read: Select[Any] = select(*(type_coerce(column, Text) for column in columns))
+        read: Any = select(*(type_coerce(column, Text) for column in columns))
         statement = read if (counting := _counting(table)) is None else read.where(counting)
         rows = tx.connection.execute(statement.execution_options(yield_per=ROWS_AT_ONCE))
         for row in rows:

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from planner.artifacts.inspection import inspect
 from planner.domain.lifecycle import LifecycleState
 from planner.domain.listing import VariantFilter
 from planner.domain.retention import Keep, RetentionPolicy
@@ -178,7 +179,7 @@ def test_files_collected_under_a_registration_are_refused_and_not_half_registere
     from planner.workspace import registration
 
     folder = write_llama(tmp_path / "new", seed=9)
-    real = registration.inspect
+    real = inspect
 
     def collected_meanwhile(files):
         found = real(files)
