@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +16,7 @@ from planner.domain.loss_basis import assess, has_few_items
 from tests.domain.test_loss import evaluation
 
 RELATIVE, ABSOLUTE = LossKind.RELATIVE, LossKind.ABSOLUTE
-TEXT = {"metric": "perplexity", "higher_is_better": False}
+TEXT: dict[str, Any] = {"metric": "perplexity", "higher_is_better": False}
 
 
 @given(items=st.integers(1, FEWEST_ITEMS - 1), limit=st.floats(-1, 1), loss=st.floats(-0.5, 0.5))
@@ -67,8 +70,8 @@ def test_a_named_task_is_answered_by_that_task_alone():
         ({"half": None}, "text without an interval bounds nothing either"),
     ],
 )
-def test_text_that_says_no_more_does_not_take_the_place_of_task_scores(other: dict[str, object], why: str):
-    text = evaluation("wikitext", 0.003, **{**TEXT, **other})  # type: ignore[arg-type]
+def test_text_that_says_no_more_does_not_take_the_place_of_task_scores(other: dict[str, Any], why: str):
+    text = evaluation("wikitext", 0.003, **{**TEXT, **other})
     found = assess([evaluation("quick", 0.1, items=4), text], kind=RELATIVE, task=None)
     assert found is not None
     assert found.tasks == ("quick",), why
@@ -87,7 +90,7 @@ def test_a_published_score_without_a_number_of_items_is_taken_as_it_is():
     published = evaluation("mmlu", 0.01, half=None, basis=Basis.PUBLISHED, items=None)
     found = assess(
         [published, evaluation("wikitext", 0.2, **TEXT, basis=Basis.PUBLISHED)], kind=RELATIVE, task=None
-    )  # type: ignore[arg-type]
+    )
     assert found is not None
     assert found.tasks == ("mmlu",)
     assert not has_few_items(published)
@@ -104,11 +107,6 @@ def test_an_exact_certification_counts_however_few_items_it_took():
         method="bets",
     )
     for exact in (True, False):
-        record = evaluation(
-            "mmlu", 0.01, items=12, certification=Certification(**{**_fields(certification), "exact": exact})
-        )
+        found = msgspec.structs.replace(certification, exact=exact)
+        record = evaluation("mmlu", 0.01, items=12, certification=found)
         assert has_few_items(record) is not exact
-
-
-def _fields(record: Certification) -> dict[str, object]:
-    return {name: getattr(record, name) for name in record.__struct_fields__}

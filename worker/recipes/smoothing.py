@@ -159,8 +159,13 @@ def _norms(
     return [
         (name, makers[name], found)
         for name, found in readers.items()
-        if all(layers[reader].in_features == makers[name].weight.numel() for reader in found)
+        if all(layers[reader].in_features == _width(makers[name]) for reader in found)
     ]
+
+
+def _width(norm: nn.Module) -> int:
+    weight = norm.weight
+    return weight.numel() if isinstance(weight, torch.Tensor) else 0
 
 
 def _is_norm(module: nn.Module) -> bool:

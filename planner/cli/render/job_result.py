@@ -41,8 +41,7 @@ def print_result(console: Console, result: Mapping[str, Any]) -> None:
         _section(console, "evaluations", evaluations_table(evaluations))
         for each in evaluations:
             _notes(console, [("doubt", each.doubt), *(("note", note) for note in each.notes)])
-        if evaluation.environment is not None:
-            left["environment"] = msgspec.to_builtins(evaluation.environment)
+        left["environment"] = msgspec.to_builtins(evaluation.environment)
     print_document(console, "result", left)
 
 
