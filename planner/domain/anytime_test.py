@@ -26,15 +26,23 @@ class AnytimeTest:
 
     `bounded` items are (baseline - variant, baseline) of scores from 0 to 1, or (baseline - variant, 1) with `percent` for points.
     Others are documents, (variant - baseline negative log-likelihood, tokens), and the loss is that of perplexity.
-    Margins must be above 0. Raises InvalidInput when the baseline scores nothing.
+    `margin`, above 0 and in the unit of the loss, is what the stakes are made for; it must not depend on the items. Raises
+    InvalidInput when the baseline scores nothing.
     """
 
     def __init__(
-        self, difference: Sequence[float], base: Sequence[float], *, bounded: bool, percent: bool = False
+        self,
+        difference: Sequence[float],
+        base: Sequence[float],
+        *,
+        margin: float,
+        bounded: bool,
+        percent: bool = False,
     ) -> None:
         self._difference: Floats = np.asarray(difference, dtype=np.float64)
         self._base: Floats = np.asarray(base, dtype=np.float64)
         self._bounded, self._factor = bounded, 100.0 if percent else 1.0
+        self._scale = margin / self._factor
         if not len(self._base) or self._base.sum() <= 0:
             raise InvalidInput("items", "the baseline scores nothing", allowed="a baseline above 0")
 
@@ -57,14 +65,14 @@ class AnytimeTest:
 
     def p_below(self, margin: float) -> float:
         """Return the smallest 1/wealth of who bets that the loss is below `margin`."""
-        return self._p(margin, margin, -1)
+        return self._p(margin, -1)
 
     def p_above(self, margin: float) -> float:
         """Return the smallest 1/wealth of who bets that the loss is above `margin`."""
-        return self._p(margin, margin, 1)
+        return self._p(margin, 1)
 
     def upper(self, alpha: float) -> float | None:
-        """Return the upper bound, with the stakes of a margin at the estimate."""
+        """Return the upper bound."""
         return self._bound(alpha, -1)
 
     def lower(self, alpha: float) -> float | None:
@@ -78,26 +86,25 @@ class AnytimeTest:
     def more(self, margin: float, alpha: float) -> int | None:
         """Return about how many more items decide, if the loss is what it seems."""
         side = 1 if self.value > margin else -1
-        bets = self._bets(margin, margin)
+        bets = self._bets(margin)
         return bets.more_items(side, self._difference, self._base, -math.log(alpha))
 
-    def _p(self, margin: float, scale: float, side: int) -> float:
-        best = self._bets(margin, scale).best(side, self._difference, self._base)
+    def _p(self, margin: float, side: int) -> float:
+        best = self._bets(margin).best(side, self._difference, self._base)
         return math.exp(-max(best, 0.0))
 
-    def _bets(self, margin: float, scale: float) -> Bets:
-        return Bets(margin / self._factor, bounded=self._bounded, scale=scale / self._factor)
+    def _bets(self, margin: float) -> Bets:
+        return Bets(margin / self._factor, bounded=self._bounded, scale=self._scale)
 
     def _bound(self, alpha: float, side: int) -> float | None:
-        scale = max(abs(self.value), 0.01 * self._factor)
         most = self._factor * (1 - 1e-9) if self._bounded else FAR
         least = -FAR * self._factor if self._bounded else -1 + 1e-9
         return crossing(
-            lambda loss: self._p(loss, scale, side),
+            lambda loss: self._p(loss, side),
             self.value,
             alpha,
             towards=most if side < 0 else least,
-            step=scale / 2,
+            step=self._scale * self._factor / 4,
         )
 
     def _loss(self, ratio: float) -> float:

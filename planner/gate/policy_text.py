@@ -15,6 +15,8 @@ from planner.errors import InvalidInput
 from planner.gate.policy import Policy, Problem, problems_of
 
 MAX_CHARACTERS: Final = 256 * 1024
+MAX_DEPTH: Final = 12
+"""Levels of nesting; a policy has five."""
 _PLACE: Final = re.compile(r" - at `(?:key in )?([^`]*)`$")
 _STEP: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _KINDS: Final = {yaml.MappingNode: "a map", yaml.SequenceNode: "a list", yaml.ScalarNode: "a value"}
@@ -66,9 +68,15 @@ def _load(text: str, name: str) -> tuple[yaml.Node, Any]:
     if len(text) > MAX_CHARACTERS:
         raise refuse(f"is {len(text):,} characters long", f"at most {MAX_CHARACTERS:,}")
     try:
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise refuse("uses an anchor", "values written out", _line_of(event.start_mark))
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise refuse(
+                    "is nested too deeply", f"at most {MAX_DEPTH} levels", _line_of(event.start_mark)
+                )
         loader = yaml.SafeLoader(text)
         try:
             root = loader.get_single_node()
@@ -85,8 +93,6 @@ def _load(text: str, name: str) -> tuple[yaml.Node, Any]:
         raise refuse(problem, "one YAML document", mark.line + 1 if mark else None) from None
     except (yaml.YAMLError, ValueError) as error:
         raise refuse(f"is not YAML: {error}", "one YAML document in UTF-8") from None
-    except RecursionError:
-        raise refuse("is nested too deeply", "a YAML document of ordinary depth") from None
     return root, document
 
 

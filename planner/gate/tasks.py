@@ -277,6 +277,7 @@ def _test(records: Records, rule: TaskRule, *, anytime: bool) -> MarginTest:
         return AnytimeTest(
             [each.variant_nll - each.baseline_nll for each in documents],
             [each.tokens for each in documents],
+            margin=rule.limit,
             bounded=False,
         )
     if not evaluation.higher_is_better:
@@ -295,6 +296,7 @@ def _test(records: Records, rule: TaskRule, *, anytime: bool) -> MarginTest:
     return AnytimeTest(
         [each.baseline - each.variant for each in records.outcomes],
         [each.baseline if relative else 1.0 for each in records.outcomes],
+        margin=rule.limit,
         bounded=True,
         percent=not relative,
     )
