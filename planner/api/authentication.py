@@ -22,7 +22,14 @@ from planner.api.access import Need, need_of
 from planner.api.failure_limit import MOST_FAILURES, WINDOW_SECONDS, FailureLimit
 from planner.api.safety import add_headers, is_loopback
 from planner.domain.identity import Principal, bearer
-from planner.errors import InvalidInput, NotAllowed, NotAuthenticated, PlannerError, TooManyRequests
+from planner.errors import (
+    InvalidInput,
+    NotAllowed,
+    NotAuthenticated,
+    PlannerError,
+    TooManyRequests,
+    Unavailable,
+)
 from planner.settings import AuthMode, Settings
 from planner.wire.acting import acting_as
 from planner.wire.identity import Authenticating
@@ -85,8 +92,14 @@ class Authentication:
             return None
         token = bearer(header)
         service: Authenticating = self._state.service
-        found = None if token is None else await asyncio.to_thread(service.authenticate, token)
-        if found is None and not need.is_open and self._mode is not AuthMode.OFF:
+        matters = not need.is_open and self._mode is not AuthMode.OFF
+        try:
+            found = None if token is None else await asyncio.to_thread(service.authenticate, token)
+        except Unavailable:
+            if matters:
+                raise
+            return None  # whoever asks how the server is must hear that its database is away
+        if found is None and matters:
             self._limit.check(address)
             self._limit.note(address)
             raise NotAuthenticated(BAD_TOKEN, hint="the token is unknown, expired or revoked")

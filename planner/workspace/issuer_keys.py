@@ -28,6 +28,7 @@ MAX_BYTES: Final = 512 * 1024
 MAX_KEYS: Final = 200
 MIN_RSA_BITS: Final = 2048
 TIMEOUT: Final = httpx.Timeout(5.0)
+LONGEST_SECONDS: Final = 10.0
 _KINDS: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 """Kind of key that a signature begins its name with."""
 _CURVES: Final = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
@@ -54,9 +55,11 @@ def fetch_document(url: str) -> bytes:
         ):
             if response.status_code != 200:
                 raise Unavailable(f"{url} answered {response.status_code}")
-            body = bytearray()
+            body, deadline = bytearray(), time.monotonic() + LONGEST_SECONDS
             for chunk in response.iter_bytes():
                 body += chunk
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"{url} took longer than {LONGEST_SECONDS:.0f} s")
                 if len(body) > MAX_BYTES:
                     raise Unavailable(f"{url} is larger than {MAX_BYTES} bytes")
             return bytes(body)

@@ -19,9 +19,11 @@ import pytest
 
 from planner.client import Client
 from planner.domain.identity import Scope
+from planner.domain.job import JobKind
 from planner.errors import NotAllowed, NotAuthenticated
 from planner.settings import load_settings
 from planner.wire.identity import TokenRequest
+from planner.wire.requests import JobRequest
 from planner.workspace import Workspace
 from tests.api.process import running_server
 from tests.workspace.fixtures import data_template
@@ -173,6 +175,30 @@ def test_a_pipeline_registers_and_its_run_is_remembered(site, tmp_path):
         listed = [each for each in admin.tokens(limit=200).items if each.origin is not None]
     assert listed
     assert all(each.created_by == site.issuer.url for each in listed)
+
+
+def test_a_worker_needs_one_scope(site, tmp_path):
+    """From leasing to the registration of what it built, and nothing besides."""
+    folder = write_llama(tmp_path / "built", hidden=64)
+    with Client(site.url, token=site.admin) as admin:
+        made = admin.create_token(TokenRequest(label="bench-1", scopes=(Scope.MEASURE,)))
+        job = admin.create_job(JobRequest(kind=JobKind.MEASURE, spec={"variant": {"from": "reference"}}))
+    with Client(site.url, token=made.secret) as worker:
+        lease = worker.lease(worker="bench-1")
+        assert lease is not None
+        assert lease.job.id == job.id
+        worker.heartbeat(job.id, token=lease.token, progress=0.5)
+        with pytest.raises(NotAllowed, match="register"):
+            worker.register(folder, model="tiny", name="built")
+        with worker.under_lease(job.id, token=lease.token) as leased:
+            done = leased.register(folder, model="tiny", name="built")
+        assert (
+            worker.complete(job.id, token=lease.token, result={"variant_id": done.digest}).state
+            == "succeeded"
+        )
+        with pytest.raises(NotAllowed, match="promote"):
+            worker.move_alias("prod", done.digest)
+        assert worker.registrations(variant=done.digest).items[0].actor == "bench-1"
 
 
 def test_clients_say_what_is_wrong_and_never_the_token(site, monkeypatch):

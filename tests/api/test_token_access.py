@@ -18,7 +18,7 @@ from planner.api.app import create_app
 from planner.api.authentication import BAD_TOKEN, check_exposure
 from planner.api.failure_limit import MOST_ADDRESSES, MOST_FAILURES, WINDOW_SECONDS, FailureLimit
 from planner.domain.identity import Principal, Scope
-from planner.errors import InvalidInput, NotAllowed, TooManyRequests
+from planner.errors import InvalidInput, NotAllowed, TooManyRequests, Unavailable
 from planner.settings import AuthMode, Settings, load_settings
 from planner.wire import acting
 from planner.wire.identity import TokenRequest
@@ -207,7 +207,7 @@ def test_expired_and_revoked_tokens_are_refused(serving, workspace):
 def test_a_worker_registers_under_its_lease_only(serving, workspace, tmp_path):
     api = serving(AuthMode.WRITES)
     worker = secret(workspace, Scope.MEASURE)
-    manifest = {"artifacts": []}
+    manifest: dict[str, list[str]] = {"artifacts": []}
     assert api.post("/api/v1/variants", json=manifest, headers=worker).status_code == 403
     forged = api.post("/api/v1/variants", json=manifest, headers={**worker, "planner-lease": "nojob;1"})
     assert forged.status_code == 404  # such a job does not exist
@@ -246,7 +246,7 @@ def test_whoami(serving, workspace):
 def test_a_confined_token_writes_to_its_repositories_only(serving, workspace):
     api = serving(AuthMode.OFF)  # confines hold even where no token is asked for
     headers = secret(workspace, Scope.REGISTER, resources=("llama/int4",))
-    body = {"files": []}
+    body: dict[str, list[str]] = {"files": []}
     refused = api.post("/api/models/llama/int8/preupload/main", json=body, headers=headers)
     assert refused.status_code == 403
     assert "llama/int4 only" in refused.headers["x-error-message"]
@@ -374,6 +374,19 @@ def test_failures_are_limited_and_working_tokens_are_not(serving, workspace):
     assert 0 < int(limited.headers["retry-after"]) <= WINDOW_SECONDS
     assert limited.headers["ratelimit"].startswith('"api";r=0;t=')
     assert api.get("/api/v1/variants", headers=working).status_code == 200
+
+
+def test_a_database_that_is_away_is_no_reason_to_hide_it(serving, workspace, monkeypatch):
+    def away(_: str) -> None:
+        raise Unavailable("the database is away")
+
+    monkeypatch.setattr(workspace, "authenticate", away)
+    headers = {"Authorization": f"Bearer {UNKNOWN}"}
+    api = serving(AuthMode.ALL)
+    assert api.get("/api/v1/health", headers=headers).json()["version"]
+    refused = api.get("/api/v1/variants", headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+    assert serving(AuthMode.OFF).get("/api/v1/variants", headers=headers).status_code == 200
 
 
 def test_the_limit_is_bounded_and_forgets():
