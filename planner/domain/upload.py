@@ -40,7 +40,6 @@ class PushedCommit(msgspec.Struct, frozen=True, kw_only=True):
     """A commit of a pushed repository. `tree` is the digest of its list of files."""
 
     id: str
-    repository: str
     parent: str | None
     tree: str
     summary: str

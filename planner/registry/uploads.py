@@ -83,7 +83,7 @@ def create(tx: WriteTransaction, id_: str, *, author: str, now: datetime) -> tup
     if not tx.insert_new(PushedRepositories, row):
         return get(tx, id_), False
     first = _commit(made, None, _EMPTY, summary="initial commit", description="", author=author, now=now)
-    _store(tx, first, _EMPTY)
+    _store(tx, id_, first, _EMPTY)
     _put_ref(tx, id_, MAIN, first.id, is_tag=False)
     return made, True
 
@@ -213,7 +213,7 @@ def add_commit(
         author=author,
         now=now,
     )
-    _store(tx, made, tree)
+    _store(tx, id_, made, tree)
     _put_ref(tx, id_, name, made.id, is_tag=False)
     tx.connection.execute(
         update(PushedRepositories).where(PushedRepositories.key == id_.casefold()).values(modified_at=now)
@@ -323,7 +323,6 @@ def _commit(
     )
     return PushedCommit(
         id=id_,
-        repository=repository.id,
         parent=parent,
         tree=digest,
         summary=summary,
@@ -333,11 +332,11 @@ def _commit(
     )
 
 
-def _store(tx: WriteTransaction, made: PushedCommit, tree: tuple[Artifact, ...]) -> None:
+def _store(tx: WriteTransaction, id_: str, made: PushedCommit, tree: tuple[Artifact, ...]) -> None:
     tx.insert_new(PushedTrees, {"digest": made.tree, "files": tree})
     for artifact in tree:
         blobs.record(tx, artifact.sha256, artifact.size)
-    values = msgspec.structs.asdict(made) | {"repository": made.repository.casefold()}
+    values = msgspec.structs.asdict(made) | {"repository": id_.casefold()}
     tx.insert_new(PushedCommits, values)
 
 
@@ -361,7 +360,6 @@ def _repository(row: Row[Any]) -> PushedRepository:
 def _as_commit(row: Row[Any]) -> PushedCommit:
     return PushedCommit(
         id=row.id,
-        repository=row.repository,
         parent=row.parent,
         tree=row.tree,
         summary=row.summary,
