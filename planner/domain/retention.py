@@ -103,7 +103,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, order=True):
     detail: str
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
+class StoredVariant(msgspec.Struct, frozen=True, kw_only=True):
     """A variant with files, as far as retention looks at it."""
 
     id: str
@@ -123,7 +123,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """At its model's reference precision, so that losses of the model's other variants are against it."""
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RetentionDecision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What becomes of one variant; without reasons its files are deleted."""
 
     variant_id: str
@@ -140,12 +140,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def decide(
-    stored: Sequence[Stored],
+    stored: Sequence[StoredVariant],
     policy: RetentionPolicy,
     *,
     needed: Mapping[str, Iterable[Reason]],
     now: datetime,
-) -> tuple[Decision, ...]:
+) -> tuple[RetentionDecision, ...]:
     """Return what becomes of every variant that has files, by model and name.
 
     `needed` has the reasons why aliases, plans, pins and jobs need a variant, by its id.
@@ -156,7 +156,7 @@ def decide(
         reasons[each.id] |= set(_rules(each, policy, newest=each.id in newest, now=now))
     _keep_with(stored, reasons)
     return tuple(
-        Decision(
+        RetentionDecision(
             variant_id=each.id,
             model_id=each.model_id,
             name=each.name,
@@ -169,10 +169,10 @@ def decide(
     )
 
 
-def _newest(stored: Iterable[Stored], policy: RetentionPolicy) -> frozenset[str]:
+def _newest(stored: Iterable[StoredVariant], policy: RetentionPolicy) -> frozenset[str]:
     if policy.keep.last is None:
         return frozenset()
-    by_model: dict[str, list[Stored]] = {}
+    by_model: dict[str, list[StoredVariant]] = {}
     for each in stored:
         if each.has_files:
             by_model.setdefault(each.model_id, []).append(each)
@@ -183,11 +183,11 @@ def _newest(stored: Iterable[Stored], policy: RetentionPolicy) -> frozenset[str]
     )
 
 
-def _age_key(each: Stored) -> tuple[float, str]:
+def _age_key(each: StoredVariant) -> tuple[float, str]:
     return (each.created_at.timestamp() if each.created_at else 0.0, each.id)
 
 
-def _rules(each: Stored, policy: RetentionPolicy, *, newest: bool, now: datetime) -> Iterable[Reason]:
+def _rules(each: StoredVariant, policy: RetentionPolicy, *, newest: bool, now: datetime) -> Iterable[Reason]:
     keep = policy.keep
     if not any(fnmatchcase(each.model_id, pattern) for pattern in policy.models):
         yield Reason(kind=ReasonKind.OUTSIDE, detail=f"the policy is not about {each.model_id}")
@@ -210,7 +210,7 @@ def _rule(detail: str) -> Reason:
     return Reason(kind=ReasonKind.RULE, detail=detail)
 
 
-def _keep_with(stored: Sequence[Stored], reasons: Mapping[str, set[Reason]]) -> None:
+def _keep_with(stored: Sequence[StoredVariant], reasons: Mapping[str, set[Reason]]) -> None:
     """Keep the bases and baselines of what is kept, and theirs, until nothing is added."""
     by_id = {each.id: each for each in stored}
     baselines: dict[str, list[str]] = {}
@@ -233,7 +233,7 @@ def _keep_with(stored: Sequence[Stored], reasons: Mapping[str, set[Reason]]) -> 
         reasons[other].add(Reason(kind=kind, detail=f"{kind.value} of {_some(names)}"))
 
 
-def _wanted(kept: Stored, baselines: Mapping[str, Sequence[str]]) -> Iterable[tuple[str, ReasonKind]]:
+def _wanted(kept: StoredVariant, baselines: Mapping[str, Sequence[str]]) -> Iterable[tuple[str, ReasonKind]]:
     if kept.base_id is not None:
         yield kept.base_id, ReasonKind.BASE
     own = () if kept.is_baseline else baselines.get(kept.model_id, ())

@@ -13,7 +13,7 @@ from sqlalchemy import Text, select, type_coerce
 from planner.domain.job import Job, JobState
 from planner.domain.lifecycle import LifecycleState
 from planner.domain.model import Model
-from planner.domain.retention import Decision, Reason, ReasonKind, Stored
+from planner.domain.retention import Reason, ReasonKind, RetentionDecision, StoredVariant
 from planner.domain.variant import Variant
 from planner.errors import InvalidInput, NotFound
 from planner.registry import lifecycle, variant_lookup
@@ -48,7 +48,7 @@ class _StoredPlan(msgspec.Struct):
     result: _Answer
 
 
-def stored(tx: Transaction, is_baseline: Callable[[Variant, Model], bool]) -> list[Stored]:
+def stored(tx: Transaction, is_baseline: Callable[[Variant, Model], bool]) -> list[StoredVariant]:
     """Return every variant whose files are not deleted, with what it was built from and compared with."""
     states: dict[str, LifecycleState] = {
         row.id: LifecycleState(row.state)
@@ -59,13 +59,13 @@ def stored(tx: Transaction, is_baseline: Callable[[Variant, Model], bool]) -> li
     for row in _streamed(tx, select(Evaluations.variant_id, Evaluations.document)):
         if row.document.baseline_variant_id is not None:
             against.setdefault(row.variant_id, set()).add(row.document.baseline_variant_id)
-    found: list[Stored] = []
+    found: list[StoredVariant] = []
     for row in _streamed(tx, select(Variants.document)):
         variant: Variant = row.document
         state = states.get(variant.id, LifecycleState.ACTIVE)
         if state.has_files:
             found.append(
-                Stored(
+                StoredVariant(
                     id=variant.id,
                     model_id=variant.model_id,
                     name=variant.name,
@@ -101,7 +101,7 @@ def needed(tx: Transaction, *, alias_history: timedelta, now: datetime) -> dict[
 
 
 def delete(
-    tx: WriteTransaction, decisions: Iterable[Decision], *, reason: str, actor: str, now: datetime
+    tx: WriteTransaction, decisions: Iterable[RetentionDecision], *, reason: str, actor: str, now: datetime
 ) -> list[str]:
     """Mark the variants that nothing keeps as deleted and return their ids; their records and evidence stay."""
     gone = [each.variant_id for each in decisions if not each.kept]

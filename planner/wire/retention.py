@@ -9,7 +9,7 @@ import msgspec
 
 from planner.domain.listing import Page
 from planner.domain.pin import Pin
-from planner.domain.retention import Decision, RetentionPolicy
+from planner.domain.retention import RetentionDecision, RetentionPolicy
 from planner.wire.page import DEFAULT_LIMIT
 
 GRACE_SECONDS: Final = 24 * 3600.0
@@ -33,7 +33,7 @@ class RetentionReport(msgspec.Struct, frozen=True, kw_only=True):
 
     policy_digest: str
     dry_run: bool
-    decisions: tuple[Decision, ...]
+    decisions: tuple[RetentionDecision, ...]
     kept: int
     deleted: int
     bytes_unused: int

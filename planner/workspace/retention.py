@@ -8,7 +8,7 @@ from datetime import timedelta
 from planner.choose.losses import is_baseline
 from planner.domain.listing import Page
 from planner.domain.pin import Pin
-from planner.domain.retention import Decision, RetentionPolicy, decide
+from planner.domain.retention import RetentionDecision, RetentionPolicy, decide
 from planner.registry import pins, retention, variants
 from planner.registry.identifiers import new_id
 from planner.registry.transaction import Transaction
@@ -57,7 +57,7 @@ class Retention(Opened):
             bytes_unused=unused,
         )
 
-    def _decide(self, tx: Transaction, policy: RetentionPolicy) -> tuple[Decision, ...]:
+    def _decide(self, tx: Transaction, policy: RetentionPolicy) -> tuple[RetentionDecision, ...]:
         now = self.now()
         needed = retention.needed(tx, alias_history=timedelta(days=policy.alias_history_days), now=now)
         return decide(retention.stored(tx, is_baseline), policy, needed=needed, now=now)
@@ -92,7 +92,7 @@ class Retention(Opened):
             return pins.page(tx, variant_id=variant_id, limit=limit, cursor=cursor)
 
 
-def _bytes_unused(tx: Transaction, decisions: Iterable[Decision]) -> int:
+def _bytes_unused(tx: Transaction, decisions: Iterable[RetentionDecision]) -> int:
     """Return the bytes of files that only variants without a reason to be kept have."""
     goes = {each.variant_id for each in decisions if not each.kept}
     if not goes:

@@ -9,21 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.domain.lifecycle import LifecycleState
-from planner.domain.retention import Keep, Reason, ReasonKind, RetentionPolicy, Stored, decide
+from planner.domain.retention import Keep, Reason, ReasonKind, RetentionPolicy, StoredVariant, decide
 from planner.errors import InvalidInput
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 LAST_ONE = RetentionPolicy(version=1, keep=Keep(last=1))
 
 
-def stored(name: str, *, model: str = "m", age: float = 0, **more: Any) -> Stored:
+def stored(name: str, *, model: str = "m", age: float = 0, **more: Any) -> StoredVariant:
     given = {"scheme": "int4", "state": LifecycleState.ACTIVE, "bytes": 10, **more}
-    return Stored(
+    return StoredVariant(
         id=f"sha256:{name}", model_id=model, name=name, created_at=NOW - timedelta(days=age), **given
     )
 
 
-def kept(variants: list[Stored], policy: RetentionPolicy, **needed: str) -> dict[str, list[str]]:
+def kept(variants: list[StoredVariant], policy: RetentionPolicy, **needed: str) -> dict[str, list[str]]:
     reasons = {f"sha256:{name}": [Reason(kind=ReasonKind.PIN, detail=why)] for name, why in needed.items()}
     decisions = decide(variants, policy, needed=reasons, now=NOW)
     in_order = sorted((each.model_id, each.name) for each in variants if each.has_files)
@@ -140,12 +140,12 @@ def test_the_digest_is_of_what_it_says() -> None:
 
 
 @st.composite
-def _graphs(draw: st.DrawFn) -> tuple[list[Stored], dict[str, list[Reason]], RetentionPolicy]:
+def _graphs(draw: st.DrawFn) -> tuple[list[StoredVariant], dict[str, list[Reason]], RetentionPolicy]:
     count = draw(st.integers(1, 14))
     ids = [f"sha256:v{n}" for n in range(count)]
     other = st.sampled_from([*ids, "sha256:absent"])
     variants = [
-        Stored(
+        StoredVariant(
             id=id_,
             model_id=draw(st.sampled_from(["m", "n", "llama-8b"])),
             name=f"v{n}",

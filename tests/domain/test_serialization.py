@@ -21,7 +21,7 @@ from planner.domain.advice import (
     WorthBuilding,
     WorthMeasuring,
 )
-from planner.domain.alias import Alias, AliasMove
+from planner.domain.alias import Alias, AliasAt, AliasMove
 from planner.domain.architecture import Architecture, Experts, LatentAttention
 from planner.domain.comparison import (
     Compared,
@@ -75,6 +75,7 @@ from planner.domain.job import Attempt, Failure, FailureReason, Job, JobKind, Jo
 from planner.domain.job_log import JobLog, LogChunk
 from planner.domain.job_requirement import Requirement
 from planner.domain.job_worker import Worker, WorkerRow, WorkerState
+from planner.domain.lifecycle import LifecycleState, StateHistory, VariantState
 from planner.domain.listing import Page, VariantFilter, VariantRow
 from planner.domain.loss import LossKind, LossVerdict
 from planner.domain.loss_basis import LossBasis
@@ -97,6 +98,7 @@ from planner.domain.outcome import (
     Serving,
     Verdict,
 )
+from planner.domain.pin import Pin
 from planner.domain.price import Price, PriceList
 from planner.domain.profile import (
     Distribution,
@@ -106,6 +108,14 @@ from planner.domain.profile import (
     Profile,
     ProfilePoint,
     Stability,
+)
+from planner.domain.retention import (
+    Keep,
+    Reason,
+    ReasonKind,
+    RetentionDecision,
+    RetentionPolicy,
+    StoredVariant,
 )
 from planner.domain.runtime import Runtime
 from planner.domain.scenario import (
@@ -397,7 +407,18 @@ EXPLAINED: tuple[msgspec.Struct, ...] = (
     InferenceSettings(attention=TopKAttention(k=32), kv_cache=QuantizedCache(format="int4", group_size=64)),
 )  # fmt: skip
 
+YANKED = VariantState(variant_id="v", state=LifecycleState.YANKED, reason="wrong tokenizer", replacement_id="w", actor="me", changed_at=NOW, number=2)
+MOVED = AliasMove(name="prod", number=2, variant_id=None, previous_variant_id="v", actor="me", moved_at=NOW)
+KEEP, NEEDED = Keep(last=3, younger_than_days=1.5, states=(LifecycleState.DEPRECATED,), names=("r*",)), Reason(kind=ReasonKind.PIN, detail="d")
+LIFECYCLE: tuple[msgspec.Struct, ...] = (
+    YANKED, StateHistory(current=YANKED, history=(YANKED,)), MOVED, AliasAt(name="prod", at=NOW, variant_id=None, move=MOVED), Pin(id="p", variant_id="v", reason="r", actor="me", pinned_at=NOW),
+    KEEP, RetentionPolicy(version=1, keep=KEEP, models=("llama-*",), alias_history_days=30.0), NEEDED,
+    StoredVariant(id="v", model_id="m", name="n", scheme="int4", state=LifecycleState.ACTIVE, created_at=NOW, bytes=3, base_id="w", baseline_ids=("x",), is_baseline=True),
+    RetentionDecision(variant_id="v", model_id="m", name="n", state=LifecycleState.YANKED, bytes=3, reasons=(NEEDED,)),
+)  # fmt: skip
+
 EXAMPLES: tuple[msgspec.Struct, ...] = (
+    *LIFECYCLE,
     *PLANNING, *EXPLAINED,
     PLACEMENT, SERVING, UNMATCHED, WORKER, WorkerRow(worker=WORKER, state=WorkerState.DRAINING, job_id="j"), Requirement(name="vram", comparison=">=", value="24GiB"),
     LogChunk(start=3, end=9, text="lines\n"), JobLog(job_id="j", attempt=2, offset=3, next_offset=9, text="lines\n", truncated=False, ended=True),

@@ -242,7 +242,7 @@ with Workspace(load_settings({}, data_dir=Path(sys.argv[1]), port=0)) as workspa
 
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_a_collection_that_is_killed_lost_nothing_and_the_next_one_ends_it(workspace, three, share):
-    unused = {loose(workspace, f"loose {n}".encode()) for n in range(300)}
+    unused = {loose(workspace, f"loose {n}".encode()) for n in range(120)}
     with workspace.registry.write() as tx:
         for sha256 in unused:
             blobs.record(tx, sha256, workspace.store.size(sha256) or 0)

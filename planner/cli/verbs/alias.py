@@ -22,7 +22,7 @@ _actor = click.option("--actor", metavar="NAME", help="Who says so.")
 
 @click.group("alias", cls=click.RichGroup)
 def command() -> None:
-    """Point names such as "prod" at variants: by compare-and-swap, with every move kept."""
+    """Point names such as "prod" at variants: by compare-and-swap, with every move kept. All of these take --json."""
 
 
 @command.command("list")

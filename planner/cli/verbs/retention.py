@@ -19,7 +19,7 @@ _only_deleted = click.option("--only-deleted", is_flag=True, help="Show only wha
 
 @click.group("retention", cls=click.RichGroup)
 def command() -> None:
-    """Give up the files of variants that nothing needs, by a policy file; records and evidence stay."""
+    """Give up the files of variants that nothing needs, by a policy file; records and evidence stay. Both take --json."""
 
 
 @command.command("plan")
