@@ -9,7 +9,7 @@ import contextvars
 import queue
 import threading
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from litestar import Response, Router, post
@@ -107,7 +107,7 @@ def _line(state: ReferenceProgress) -> bytes:
     status_code=200,
     sync_to_thread=True,
 )
-def register_reference(service: ServiceParameter, data: JSONBody[RegisterReference]) -> Response[bytes]:
+def register_reference(service: ServiceParameter, data: JSONBody[RegisterReference]) -> Response[Any]:
     """Begin to register by reference; what may not be read is refused before the first line."""
     return Stream(_Work(service, data).begin(), media_type=MEDIA_TYPE, status_code=200)
 

@@ -53,7 +53,9 @@ class Bucket:
 
         found: list[BucketFile] = []
         with store_errors(self.name):
-            for batch in obstore.list(self._store, prefix=prefix or None, chunk_size=_LISTED):
+            # its overload for Arrow has a type of a library that is not installed
+            batches = obstore.list(self._store, prefix=prefix or None, chunk_size=_LISTED)  # pyright: ignore[reportUnknownMemberType]
+            for batch in batches:
                 for each in batch:
                     path = each["path"].removeprefix(f"{prefix}/" if prefix else "")
                     if each["path"].endswith("/") or is_left_out(path):
@@ -89,7 +91,7 @@ def store_errors(bucket: str) -> Generator[None]:
         yield
     except exceptions.PreconditionError as error:
         raise Conflict(f"an object of bucket `{bucket}` was replaced while it was read") from error
-    except (exceptions.NotFoundError, FileNotFoundError) as error:
+    except FileNotFoundError as error:
         raise NotFound("bucket or object", bucket) from error
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
         raise Unavailable(f"the server's credentials do not open bucket `{bucket}`") from error

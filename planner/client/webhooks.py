@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -68,12 +68,12 @@ def _path(webhook_id: str, action: str | None = None) -> str:
 def _call(
     method: str,
     path: str,
-    answer: object,
+    answer: type[T],
     *,
     body: msgspec.Struct | None = None,
     repeatable: bool = True,
     **parameters: object,
-) -> Call[Any]:
+) -> Call[T]:
     return Call(
         method=method,
         path=f"{PREFIX}/webhooks{path}",

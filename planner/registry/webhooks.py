@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, Select, delete, func, insert, select, update
 
 from planner.domain.listing import Page
 from planner.domain.webhook import (
@@ -227,7 +227,7 @@ def settle(tx: WriteTransaction, done: Claimed, outcome: Outcome, *, spread: flo
     return bool(changed.rowcount)
 
 
-def _due(now: datetime) -> Any:
+def _due(now: datetime) -> Select[str, str, int]:
     return (
         select(WebhookDeliveries.webhook_id, WebhookDeliveries.event_id, WebhookDeliveries.attempts)
         .join(Webhooks, Webhooks.id == WebhookDeliveries.webhook_id)
@@ -252,7 +252,9 @@ def _found(tx: Transaction, id_: str) -> tuple[Webhook, str]:
     return row.document, row.secret
 
 
-def _read(row: Row[Any]) -> Delivery:
+def _read(
+    row: Row[str, str, str, str, int, datetime | None, int | None, str | None, datetime | None],
+) -> Delivery:
     return Delivery(
         webhook_id=row.webhook_id,
         event_id=row.event_id,

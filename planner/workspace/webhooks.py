@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from datetime import timedelta
 
 from planner.domain.listing import Page
 from planner.domain.webhook import MIN_SECRET_BYTES, Delivery, DeliveryState, EventKind, Webhook, secret_of
@@ -94,9 +93,9 @@ class Webhooks(Opened):
         with self.registry.write() as tx:
             webhook = webhooks.get(tx, webhook_id)
             if request.event_id is not None:
-                wanted = (events.get(tx, request.event_id).id,)
+                wanted: tuple[str, ...] = (events.get(tx, request.event_id).id,)
             else:
-                moment = request.since or self.now() - timedelta(0)
+                moment = request.since or self.now()
                 found = events.since(tx, moment, limit=MAX_REPLAYED + 1)
                 if len(found) > MAX_REPLAYED:
                     raise InvalidInput(
