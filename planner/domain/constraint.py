@@ -173,6 +173,11 @@ class CostBasis(StrEnum):
     """A million generated tokens over all requests together."""
 
 
+def cost_key(per: CostBasis) -> str:
+    """Return the key of a cost limit on this basis."""
+    return "cost" if per is CostBasis.MILLION_TOKENS else "cost-per-hour"
+
+
 class CostLimit(
     msgspec.Struct, frozen=True, kw_only=True, tag="cost", forbid_unknown_fields=True, omit_defaults=True
 ):
@@ -190,7 +195,7 @@ class CostLimit(
     @property
     def key(self) -> str:
         """Stable name of this constraint inside a scenario."""
-        return "cost" if self.per is CostBasis.MILLION_TOKENS else "cost-per-hour"
+        return cost_key(self.per)
 
     @property
     def direction(self) -> Direction:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from planner.domain.constraint import Direction, LatencyMetric, Scope
+from planner.domain.constraint import CostBasis, Direction, LatencyMetric, Scope
 from planner.domain.device import DeviceKind
 from planner.domain.loss import LossKind
 from planner.domain.scenario import Objective
@@ -225,6 +225,14 @@ class ThroughputStated(Clause):
 
     rate: Quantity
     scope: Scope | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostStated(Clause):
+    """A limit of cost; the unit is the currency, where one is given."""
+
+    amount: Quantity
+    basis: CostBasis | None = None
 
 
 class WorkloadPart(StrEnum):

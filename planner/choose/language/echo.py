@@ -12,6 +12,7 @@ from planner.choose.language.words import scheme_word
 from planner.choose.language.words import task as task_name
 from planner.domain.constraint import (
     Constraint,
+    CostBasis,
     CostLimit,
     DiskLimit,
     FormatFilter,
@@ -36,8 +37,8 @@ _PHRASES: Final = frozenset({"quantized", "quantised", "unquantized", "unquantis
 def echo(scenario: Scenario, vocabulary: Vocabulary) -> str:
     """Return English text that states every part of `scenario`; parsing it gives the scenario again, origins apart.
 
-    That holds for scenarios without a cost limit, which the language cannot state, and whose model, family, device and preset are in the vocabulary, and whose free names (tasks,
-    runtimes and the like) hold no quotation mark.
+    That holds for scenarios whose model, family, device and preset are in the vocabulary, whose currency the grammar names,
+    and whose free names (tasks, runtimes and the like) hold no quotation mark.
     """
     parts = [_model(scenario.model), _hardware(scenario.hardware)]
     preset = None if scenario.preset is None else vocabulary.preset(scenario.preset)
@@ -167,7 +168,9 @@ def _constraint(constraint: Constraint, vocabulary: Vocabulary) -> str:
             scope = "per request" if constraint.scope is Scope.REQUEST else "in total"
             return f"throughput ≥ {_number(constraint.limit)} tok/s {scope}"
         case CostLimit():
-            return constraint.describe()
+            amount = f"{constraint.currency or ''} {_number(constraint.limit)}".lstrip()
+            over = "per hour" if constraint.per is CostBasis.HOUR else "per million output tokens"
+            return f"cost ≤ {amount} {over}"
         case DiskLimit():
             return f"size on disk ≤ {_disk(constraint.limit)}"
         case SchemeFilter():

@@ -12,7 +12,7 @@ from planner.domain.constraint import Constraint
 from planner.domain.scenario import Origin
 
 ORDER: Final = (
-    "loss", "ttft", "tpot", "itl", "e2e", "throughput", "disk", "scheme", "scheme-excluded", "runtime", "format", "license",
+    "loss", "ttft", "tpot", "itl", "e2e", "throughput", "cost", "cost-per-hour", "disk", "scheme", "scheme-excluded", "runtime", "format", "license",
 )  # fmt: skip
 """Order of constraints in a scenario, by the part of the key before the colon."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from planner.choose.language import words
 from planner.choose.language.amounts import contradiction, pointing_at, refuse_bound
 from planner.choose.language.clauses import (
     Clause,
+    CostStated,
     DiskStated,
     FormatNamed,
     LatencyStated,
@@ -23,6 +25,8 @@ from planner.choose.language.gathered import Limits
 from planner.choose.language.losses import read_losses
 from planner.choose.language.text import Source
 from planner.domain.constraint import (
+    CostBasis,
+    CostLimit,
     Direction,
     DiskLimit,
     FormatFilter,
@@ -35,6 +39,8 @@ from planner.domain.constraint import (
 )
 from planner.domain.scenario import Origin
 from planner.domain.units import parse_bytes, parse_seconds
+
+_BASES: Final = {CostBasis.HOUR: "per hour", CostBasis.MILLION_TOKENS: "per million tokens"}
 
 
 def read_limits(source: Source, clauses: Sequence[Clause]) -> Limits:
@@ -50,6 +56,8 @@ def read_limits(source: Source, clauses: Sequence[Clause]) -> Limits:
         match clause:
             case ThroughputStated():
                 limits.add(clause, _throughput(limits, clause))
+            case CostStated():
+                limits.add(clause, _cost(source, clause))
             case DiskStated():
                 limits.add(clause, _disk(source, clause))
             case RuntimeNamed():
@@ -122,6 +130,35 @@ def _throughput(limits: Limits, clause: ThroughputStated) -> ThroughputFloor:
     limits.origins["throughput.scope"] = Origin.DEFAULT if clause.scope is None else Origin.ASKED
     with pointing_at(limits.source, clause.rate):
         return ThroughputFloor(limit=float(clause.rate.number), scope=clause.scope or Scope.AGGREGATE)
+
+
+def _cost(source: Source, clause: CostStated) -> CostLimit:
+    if clause.amount.unit == "¥":
+        raise source.error(
+            "`¥` stands for two currencies",
+            clause.amount.start,
+            clause.amount.end,
+            expected=tuple(f"{clause.amount.number:f} {code}" for code in ("CNY", "JPY")),
+        )
+    amount = f"{clause.amount.unit} {clause.amount.number:f}".lstrip()
+    if clause.basis is None:
+        raise source.error(
+            f"`{source.original_slice(clause.start, clause.end)}` does not say what costs as much",
+            clause.start,
+            clause.end,
+            expected=(f"`{amount} per hour`", f"`{amount} per million tokens`"),
+        )
+    refuse_bound(
+        source,
+        clause.amount,
+        Direction.UP,
+        "cost is bounded from above",
+        f"cost ≤ {amount} {_BASES[clause.basis]}",
+    )
+    with pointing_at(source, clause.amount):
+        return CostLimit(
+            limit=float(clause.amount.number), per=clause.basis, currency=clause.amount.unit or None
+        )
 
 
 def _disk(source: Source, clause: DiskStated) -> DiskLimit:

@@ -20,6 +20,7 @@ from planner.choose.language.clauses import (
     CertifiedOnly,
     Clause,
     ConfidenceStated,
+    CostStated,
     CountStated,
     DeviceNamed,
     DiskStated,
@@ -54,7 +55,7 @@ from planner.choose.language.clauses import (
     WorkloadPart,
     WorkloadStated,
 )
-from planner.domain.constraint import Direction
+from planner.domain.constraint import Direction, cost_key
 from planner.domain.runtime import canonical
 
 Part = Token | Clause | Direction | None
@@ -183,6 +184,9 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
             number=quantity.number * (1000 if "K" in tokens else 1),
             bound=Direction.UP if "PLUS" in tokens else _amount(parts).bound,
         )
+
+    def money(self, parts: Parts) -> Quantity:
+        return self._united(parts, words.currency(_text(_tokens(parts)["CURRENCY"])))
 
     def tokens(self, parts: Parts) -> Quantity:
         quantity = self._united(parts, "tokens")
@@ -319,6 +323,14 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
             at=_span(parts),
         )
 
+    def cost(self, parts: Parts) -> Clause:
+        basis = _tokens(parts).get("COST_BASIS")
+        return CostStated(
+            amount=_amount(parts),
+            basis=None if basis is None else words.cost_basis(_text(basis)),
+            at=_span(parts),
+        )
+
     def _workload(self, part: WorkloadPart, parts: Sequence[Part]) -> Clause:
         return WorkloadStated(part=part, amount=_amount(parts), at=_span(parts))
 
@@ -398,7 +410,11 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
     def unlimited(self, parts: Parts) -> Clause:
         tokens = _tokens(parts)
         key = next(words.LIMIT_KEYS[name] for name in tokens if name in words.LIMIT_KEYS)
-        return Unlimited(key="scheme-excluded" if "EXCLUDED" in tokens else key, at=_span(parts))
+        if "EXCLUDED" in tokens:
+            key = "scheme-excluded"
+        if "COST_BASIS" in tokens:
+            key = cost_key(words.cost_basis(_text(tokens["COST_BASIS"])))
+        return Unlimited(key=key, at=_span(parts))
 
     def refused(self, parts: Parts) -> Clause:
         token = _only(parts)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from planner.domain.constraint import LatencyMetric, Scope
+from planner.domain.constraint import CostBasis, LatencyMetric, Scope
 from planner.domain.device import DeviceKind
 from planner.domain.loss import LossKind
 from planner.domain.scenario import Objective
@@ -64,6 +64,7 @@ PROCESSORS: Final[Mapping[str, DeviceKind]] = {
 LIMIT_KEYS: Final[Mapping[str, str]] = {
     **{terminal: metric.value for terminal, metric in METRICS.items()},
     "THROUGHPUT": "throughput",
+    "COST": "cost",
     "DISK": "disk",
     "RUNTIME_KEY": "runtime",
     "FORMAT_KEY": "format",
@@ -84,7 +85,7 @@ _SCHEME_SYNONYMS: Final[Mapping[str, str]] = {
 
 REFUSALS: Final[Mapping[str, tuple[str, str | None]]] = {
     "lossless": ("how much loss is meant by it is not defined", "loss ≤ 0.1%"),
-    "cost": ("prices are not known to the language: they come from a price file, and a bound on them is part of a structured scenario", "cheapest"),
+    "period": ("cost is bounded per hour or per million output tokens", "cost ≤ $2 per hour"),
     "power": ("power is not a bound of a scenario", "jetson orin nano"),
     "exclusion": ("only schemes and formats can be excluded; models, devices, runtimes and licenses are chosen", "not int4"),
     "kv cache": ("the precision of the KV cache belongs to each variant's scheme and is not part of a scenario", None),
@@ -127,6 +128,25 @@ def joined_scheme(words: tuple[str, ...]) -> str | None:
 def loss_kind(text: str) -> LossKind:
     """Return the kind of loss a word names."""
     return LossKind.RELATIVE if text in {"relative", "相对"} else LossKind.ABSOLUTE
+
+
+_CURRENCIES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("$", "us$", "dollar", "dollars", "美元", "美金"), "USD"),
+    **dict.fromkeys(("€", "euro", "euros", "欧元"), "EUR"),
+    **dict.fromkeys(("£", "pound", "pounds", "英镑"), "GBP"),
+    **dict.fromkeys(("rmb", "yuan", "人民币", "块钱", "元"), "CNY"),
+    **dict.fromkeys(("yen", "日元"), "JPY"),
+}
+
+
+def currency(text: str) -> str:
+    """Return the ISO 4217 code of a currency as written: "USD" for "$", "CHF" for "chf"."""
+    return _CURRENCIES.get(text, text.upper())
+
+
+def cost_basis(text: str) -> CostBasis:
+    """Return what a cost is counted by."""
+    return CostBasis.MILLION_TOKENS if re.search(r"tok|词元", text) else CostBasis.HOUR
 
 
 def quantile(text: str) -> str:
@@ -186,7 +206,7 @@ def refusal(text: str) -> str:
         return "size range"
     if text.startswith("open"):
         return "open source"
-    return "cost"
+    return "period"
 
 
 CLAUSES: Final = (
@@ -194,6 +214,7 @@ CLAUSES: Final = (
     "hardware (`24GB`, `2x4090`, `2 nodes of 8xH100`, `1g.10gb of an a100-80gb-sxm`, `cpu with 32GB RAM`)",
     "a loss limit (`≤1% loss`)",
     "a latency or throughput bound (`TTFT < 500ms`, `≥ 100 tok/s`)",
+    "a cost (`≤ $2 per hour`, `under 1 EUR per million tokens`)",
     "a workload (`32k context`, `16 users`, `20 requests per second`)",
     "a scheme, runtime, format or license (`int4`, `vllm`, `gguf`, `apache`)",
     "an objective (`fastest`)",
@@ -214,6 +235,7 @@ TERMINALS: Final[Mapping[str, str]] = {
     "CONTEXT": "`context`", "USERS": "`users`", "CONCURRENCY": "`concurrency`", "THROUGHPUT": "`throughput`", "QUOTED": 'a name in `"`', "OR": "`or`",
     "SCHEME_KEY": "`scheme`", "RUNTIME_KEY": "`runtime`", "FORMAT_KEY": "`format`", "LICENSE_KEY": "`license`", "PLUS": "`+`", "EXCLUDED": "`excluded scheme`",
     "NODES": "`nodes`", "ACROSS": "`across` and a number of nodes", "SLICE": "a slice such as `1g.10gb`", "REQUESTS_PER_SECOND": "`requests per second`",
-    "VERSION": "a version such as `v0.10.1`",
+    "VERSION": "a version such as `v0.10.1`", "CURRENCY": "a currency such as `$`", "COST": "`cost`",
+    "COST_BASIS": "`per hour` or `per million tokens`",
 }  # fmt: skip
 """Terminal of the grammar → how an error names it when it was expected."""

@@ -13,6 +13,8 @@ from planner.choose.language.parse import parse
 from planner.choose.language.vocabulary import Vocabulary
 from planner.domain.constraint import (
     Constraint,
+    CostBasis,
+    CostLimit,
     DiskLimit,
     FormatFilter,
     LatencyLimit,
@@ -94,6 +96,12 @@ constraints: st.SearchStrategy[Constraint] = st.one_of(
     st.builds(LossLimit, limit=st.floats(0, 100).map(abs), kind=st.just(LossKind.ABSOLUTE), certified_only=st.booleans()),
     st.builds(LatencyLimit, metric=st.sampled_from(LatencyMetric), limit=seconds, quantile=st.sampled_from(["mean", "p50", "p90", "p95", "p99"])),
     st.builds(ThroughputFloor, limit=st.floats(0, 1e9).map(abs), scope=st.sampled_from(Scope)),
+    st.builds(
+        CostLimit,
+        limit=st.floats(0, 1e9).map(abs),
+        per=st.sampled_from(CostBasis),
+        currency=st.sampled_from([None, "USD", "EUR", "CNY", "CHF"]),
+    ),
     st.builds(DiskLimit, limit=st.integers(1, 2**60)),
     st.builds(SchemeFilter, words=st.lists(words, min_size=1, max_size=3, unique=True).map(tuple), exclude=st.booleans()),
     st.builds(RuntimeFilter, name=st.sampled_from(["vllm", "llama.cpp", "transformers"]) | free_names),

@@ -10,6 +10,8 @@ from planner.choose.language.parse import parse
 from planner.choose.language.vocabulary import Vocabulary
 from planner.domain.constraint import (
     Constraint,
+    CostBasis,
+    CostLimit,
     DiskLimit,
     FormatFilter,
     LatencyLimit,
@@ -100,6 +102,14 @@ def work(**numbers: int) -> Workload:
     return Workload(**{names[key]: value for key, value in numbers.items()})
 
 
+def hourly(limit: float, currency: str | None = "USD") -> CostLimit:
+    return CostLimit(limit=limit, per=CostBasis.HOUR, currency=currency)
+
+
+def per_million(limit: float, currency: str | None = "USD") -> CostLimit:
+    return CostLimit(limit=limit, currency=currency)
+
+
 runtime = RuntimeFilter
 REQUEST = Scope.REQUEST
 
@@ -114,6 +124,22 @@ CASES: list[tuple[Any, ...]] = [
     ("7B，4090，越快越好", size(7), device("rtx-4090"), Objective.FASTEST),
     ("7B越小越好", size(7), Objective.SMALLEST),
     ("笔记本CPU 16G内存", memory(16, kind=CPU)),
+    # what it may cost
+    ("7B under $2 per hour", size(7), hourly(2)),
+    ("7B, ≤ $2.50/h", size(7), hourly(2.5)),
+    ("7B on 24GB for $2 an hour or less", size(7), memory(24), hourly(2)),
+    ("7B, at most 3 dollars per hour", size(7), hourly(3)),
+    ("7B, hourly cost below 2 EUR", size(7), hourly(2, "EUR")),
+    ("7B with a budget of $1/hr", size(7), hourly(1)),
+    ("max cost €0.50 per million tokens, 7B", size(7), per_million(0.5, "EUR")),
+    ("7B, 0.4 USD per million output tokens", size(7), per_million(0.4)),
+    ("7B, cost ≤ $1/M tokens", size(7), per_million(1)),
+    ("7B, cost ≤ 5 per hour", size(7), hourly(5, None)),
+    ("7B, cost under 1 per million tokens, cost ≤ 4 per hour", size(7), per_million(1, None), hourly(4, None)),
+    ("7B成本不超过每小时2美元", size(7), hourly(2)),
+    ("7B，每小时低于15元", size(7), hourly(15, "CNY")),
+    ("7B，每百万token 2元以内", size(7), per_million(2, "CNY")),
+    ("cheapest 7B under $2/h", size(7), hourly(2), Objective.CHEAPEST),
     # "max" after a device bounds what follows
     ("4090 max 1% loss", device("rtx-4090"), loss(1)),
     ("4090 max mmlu loss 1%", device("rtx-4090"), loss(1, "mmlu")),
