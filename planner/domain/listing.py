@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from planner.domain.figure import Figure
+from planner.domain.lifecycle import VariantState
 from planner.domain.variant import FileFormat, Variant
 
 T = TypeVar("T")
@@ -72,3 +73,5 @@ class VariantRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Name of the variant's scheme, which only its fields say otherwise."""
     loss: Figure | None = None
     profile_count: int = 0
+    state: VariantState | None = None
+    """The state it was put in; None while nobody has."""

@@ -123,7 +123,8 @@ def page(
 ) -> Page[VariantRow]:
     """Return variants that pass `where`, in the order of `sort`. Raises InvalidInput, NotFound for an unknown model."""
     key, type_ = _SORTS[sort.key]
-    statement = select(Variants.document, Variants.loss_figure, Variants.profile_count)
+    state = select(VariantStates.document).where(VariantStates.id == Variants.id).scalar_subquery()
+    statement = select(Variants.document, Variants.loss_figure, Variants.profile_count, state)
     keyset = Keyset(
         key,
         Variants.id,
@@ -136,7 +137,9 @@ def page(
         tx,
         statement.where(*_conditions(tx, where)),
         keyset,
-        lambda row: VariantRow(variant=row[0], scheme=row[0].scheme.name, loss=row[1], profile_count=row[2]),
+        lambda row: VariantRow(
+            variant=row[0], scheme=row[0].scheme.name, loss=row[1], profile_count=row[2], state=row[3]
+        ),
         limit=limit,
         cursor=cursor,
     )

@@ -119,7 +119,7 @@ def test_moving_back(moved: Moved) -> None:
     assert moved.back(3, expected=c).variant_id == b
     assert moved.back(4).variant_id == c
     moved.state(1, LifecycleState.YANKED)
-    with pytest.raises(Conflict, match="cannot point at .* which is yanked: bad"):
+    with pytest.raises(Conflict, match=r"cannot point at .* which is yanked: bad"):
         moved.back(5)
 
 

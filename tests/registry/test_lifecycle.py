@@ -7,7 +7,8 @@ import pytest
 
 from planner.domain.lifecycle import LifecycleState, VariantState
 from planner.errors import Conflict, InvalidInput, NotFound
-from planner.registry import Registry, lifecycle, variants
+from planner.registry import Registry, downloads, lifecycle, variants
+from planner.wire.rows import DownloadRow
 from tests.registry.conftest import NOW, Make
 
 S = LifecycleState
@@ -83,7 +84,7 @@ def test_refusals(pair: tuple[Registry, str, str]) -> None:
     _put(registry, other, S.QUARANTINED)
     with pytest.raises(Conflict, match="quarantined cannot become deprecated"):
         _put(registry, other, S.DEPRECATED)
-    with pytest.raises(Conflict, match="the replacement .* is quarantined: because quarantined"):
+    with pytest.raises(Conflict, match=r"the replacement .* is quarantined: because quarantined"):
         _put(registry, one, S.YANKED, replacement_id=other)
     with registry.read() as tx:
         assert lifecycle.history(tx, one).history == ()
@@ -110,3 +111,26 @@ def test_a_variant_with_a_state_is_not_withdrawn(pair: tuple[Registry, str, str]
         assert kinds.withdraw(tx, variants.KIND, [one, other]) == 1
     with registry.read() as tx:
         assert variants.get(tx, one).id == one
+
+
+def test_a_listing_carries_the_state(pair: tuple[Registry, str, str]) -> None:
+    registry, one, other = pair
+    state = _put(registry, one, S.YANKED, replacement_id=other)
+    with registry.read() as tx:
+        found = {row.variant.id: row.state for row in variants.page(tx).items}
+    assert found == {one: state, other: None}
+
+
+def test_who_still_pulls_what_was_yanked(pair: tuple[Registry, str, str]) -> None:
+    registry, one, other = pair
+    with registry.write() as tx:
+        for variant_id in (one, other):
+            row = DownloadRow(
+                id=variant_id[-12:], repository="r", revision="main", variant_id=variant_id, plan_id=None,
+                client="10.0.0.1", user_agent="tests", started_at=NOW, last_at=NOW,
+            )  # fmt: skip
+            downloads.record(tx, row)
+    _put(registry, one, S.YANKED)
+    with registry.read() as tx:
+        by_state = {state: downloads.page(tx, state=state).items for state in (S.YANKED, S.ACTIVE, S.DELETED)}
+    assert [[row.variant_id for row in rows] for rows in by_state.values()] == [[one], [other], []]

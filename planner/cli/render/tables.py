@@ -14,6 +14,7 @@ from planner.cli.render.answer import figure_text
 from planner.domain.device import Device, Peak
 from planner.domain.evaluation import Evaluation
 from planner.domain.figure import Figure
+from planner.domain.lifecycle import LifecycleState
 from planner.domain.listing import VariantRow
 from planner.domain.model import Model
 from planner.domain.profile import Distribution, Profile
@@ -70,9 +71,18 @@ def variants_table(rows: Iterable[VariantRow]) -> Table:
             f"{variant.effective_bits:.3g}" if variant.effective_bits else "unknown",
             figure_text(row.loss),
             str(row.profile_count),
-            str(len(variant.artifacts)) if variant.is_fetchable else "published only",
+            _files(row),
         )
     return table
+
+
+def _files(row: VariantRow) -> str:
+    """Return how many files there are, and what the variant's state says of them."""
+    if not row.variant.is_fetchable:
+        return "published only"
+    state = row.state
+    said = "" if state is None or state.state is LifecycleState.ACTIVE else f", {state.state.value}"
+    return f"{len(row.variant.artifacts)}{said}"
 
 
 def devices_table(devices: Iterable[Device]) -> Table:

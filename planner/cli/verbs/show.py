@@ -12,6 +12,7 @@ from planner.cli.render.answer import render_plan
 from planner.cli.render.registrations import registrations_table
 from planner.cli.render.tables import evaluations_table, listing, profiles_table, record
 from planner.cli.session import Session, console, session_options
+from planner.domain.lifecycle import LifecycleState
 from planner.domain.outcome import Plan
 from planner.domain.scenario import Preset
 from planner.domain.variant import Variant
@@ -51,6 +52,9 @@ def find(service: Service, name: str, *, kind: str | None) -> msgspec.Struct:
 def _print_variant(service: Service, variant: Variant) -> None:
     out = console()
     out.print(record(variant, skip=frozenset({"artifacts"})))
+    state = service.state(variant.id).current
+    if state.state is not LifecycleState.ACTIVE:
+        out.print(Text(state.describe(), style="bold red"))
     evaluations = service.evaluations(variant=variant.id, limit=200)
     profiles = service.profiles(variant=variant.id, limit=200)
     out.print()
