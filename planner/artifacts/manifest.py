@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from planner.artifacts.bundle import SIGNATURE_NAME
 from planner.artifacts.durable import hash_stream, open_regular
 from planner.artifacts.hash_cache import HashCache
 from planner.domain.variant import Artifact, check_path
@@ -66,8 +67,8 @@ def scan(
 
 
 def is_left_out(path: str) -> bool:
-    """Return whether a file with this path inside a folder is no part of a variant: hidden, or a cache of Python's."""
-    return any(part.startswith(".") or part in _SKIPPED_FOLDERS for part in path.split("/"))
+    """Return whether a file with this path inside a folder is no part of a variant: hidden, a cache of Python's, or its signature."""
+    return path == SIGNATURE_NAME or any(part.startswith(".") or part in _SKIPPED_FOLDERS for part in path.split("/"))
 
 
 def _walk(folder: Path, prefix: str, root: Path, depth: int = 0) -> Iterator[tuple[str, Path]]:
@@ -76,9 +77,9 @@ def _walk(folder: Path, prefix: str, root: Path, depth: int = 0) -> Iterator[tup
     count = 0
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
-            if is_left_out(entry.name):
-                continue
             label = prefix + entry.name
+            if is_left_out(label):
+                continue
             _check_name(entry.name, label)
             path = Path(entry.path)
             if entry.is_symlink():

@@ -270,6 +270,29 @@ def test_a_lock_is_verified_against_its_own_files(place, keys, tmp_path):
     assert (tmp_path / "a" / SIGNATURE_NAME).is_file()
 
 
+@pytest.mark.parametrize("place", ["over HTTP"], indirect=True)
+def test_a_fetched_folder_that_is_registered_elsewhere_brings_its_signature(place, held, keys, tmp_path):
+    assert planner("sign", place.variant.id, "--key", keys.private, *place.options).returncode == 0
+    folder = tmp_path / "fetched"
+    assert (
+        planner("fetch", place.variant.id, folder, "--verify-key", keys.public, *place.options).returncode
+        == 0
+    )
+    elsewhere = Path(shutil.copytree(held[0], tmp_path / "elsewhere"))
+    done = planner("register", folder, "--json", "--data-dir", elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["digest"] == place.variant.id  # the signature is no file of the variant
+    assert not json.loads(done.stdout)["warnings"]
+    again = planner(
+        "fetch", place.variant.id, tmp_path / "c", "--verify-key", keys.public, "--data-dir", elsewhere
+    )
+    assert again.returncode == 0, again.stderr
+    (folder / SIGNATURE_NAME).write_bytes(sign("m", ARTIFACTS, keys.private))
+    stale = planner("register", folder, "--json", "--data-dir", elsewhere)
+    assert stale.returncode == 0
+    assert "model.sig was not kept" in json.loads(stale.stdout)["warnings"][0]
+
+
 def test_a_bundle_made_by_the_library_is_kept_and_one_over_other_files_is_refused(place, keys, tmp_path):
     folder = tmp_path / "copy"
     assert planner("fetch", place.variant.id, folder, *place.options).returncode == 0
@@ -307,7 +330,7 @@ def test_a_registry_that_lies_about_files_is_found_out(place, keys, tmp_path):
         else Workspace(load_settings({}, data_dir=place.data_dir))
     )
     with service:
-        from planner.cli.fetched_signatures import verified_signature
+        from planner.cli.signatures import verified_signature
 
         lying = Variant(
             id=place.variant.id, model_id="tiny", name="one", scheme=place.variant.scheme,

@@ -10,11 +10,11 @@ import rich_click as click
 from rich.text import Text
 
 from planner.artifacts.fetch import fetch
-from planner.cli.fetched_signatures import place_signature, verified_signature
 from planner.cli.fetched_states import check_handed_out
 from planner.cli.locks import load_lock
 from planner.cli.render.progress import byte_progress
 from planner.cli.session import Session, console, session_options
+from planner.cli.signatures import place_signature, verified_signature
 from planner.deploy.lock import Lock
 from planner.domain.outcome import Recommended
 from planner.domain.units import format_bytes

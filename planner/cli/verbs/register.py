@@ -15,6 +15,7 @@ from planner.artifacts.manifest import scan
 from planner.cli.render.progress import byte_progress
 from planner.cli.render.registration import print_registration, report_of, write_for_pipeline
 from planner.cli.session import Session, session_options
+from planner.cli.signatures import keep_carried_signature
 from planner.cli.verbs.imports import naming_option, print_report
 from planner.cli.verbs.register_evidence import Loaded, Runs, attach, load
 from planner.cli.verbs.register_lineage import load_provenance, with_base, with_recipe
@@ -187,7 +188,7 @@ def _register(service: Service, session: Session, asked: Asked, stated: Provenan
     folder = asked.folder
     with byte_progress("hashing and storing", quiet=session.json) as progress:
         if folder is not None:
-            return service.register(
+            done = service.register(
                 folder,
                 model=asked.model,
                 name=asked.name,
@@ -198,6 +199,7 @@ def _register(service: Service, session: Session, asked: Asked, stated: Provenan
                 progress=progress,
                 hash_cache=None if asked.rehash else cache_folder(os.environ),
             )
+            return keep_carried_signature(service, folder, done)
         if session.server is None and parse(asked.source).kind is ReferenceKind.FILE:
             return service.register(
                 Path(parse(asked.source).place),

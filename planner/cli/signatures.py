@@ -1,4 +1,7 @@
-"""Signatures at fetch: found and verified before the first byte is asked for, and placed beside the files at the end."""
+"""Signatures on the way: verified before a fetch asks for its first byte, placed beside the files, and kept at registration.
+
+A folder that was fetched with its signature and is registered elsewhere brings the signature along.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from planner.artifacts.bundle import SIGNATURE_NAME
 from planner.artifacts.durable import disk_errors
 from planner.domain.variant import Artifact
-from planner.errors import IntegrityFailure, NotFound
+from planner.errors import IntegrityFailure, NotFound, PlannerError
 from planner.wire.identity import MAX_BUNDLE_BYTES
+from planner.wire.replies import Registration
 from planner.wire.service import Service
 
 
@@ -54,3 +60,17 @@ def place_signature(bundle: bytes, directory: Path) -> None:
     with disk_errors("placing the signature"):
         staged.write_bytes(bundle)
         staged.replace(directory / SIGNATURE_NAME)
+
+
+def keep_carried_signature(service: Service, directory: Path, done: Registration) -> Registration:
+    """Keep the signature that lies in a registered folder; one that cannot be kept is a warning, since the files are."""
+    path = directory / SIGNATURE_NAME
+    if done.dry_run or path.is_symlink() or not path.is_file():
+        return done
+    try:
+        with path.open("rb") as file:
+            service.add_signature(done.digest, file.read(MAX_BUNDLE_BYTES + 1))
+    except (OSError, PlannerError) as error:
+        warning = f"{SIGNATURE_NAME} was not kept: {error}"
+        return msgspec.structs.replace(done, warnings=(*done.warnings, warning))
+    return done
