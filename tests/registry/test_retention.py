@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -276,3 +277,37 @@ def test_random_registries_keep_what_is_needed(build: Builder, seed: int) -> Non
             assert (files <= named) == (id_ in kept)
     assert needed <= kept
     assert len(kept) < len(build.ids), "something is deleted, so the test can fail"
+
+
+@pytest.mark.parametrize("attempt", range(6))
+def test_an_alias_never_points_at_what_is_deleted_at_the_same_time(build: Builder, attempt: int) -> None:
+    wanted = build.variant("wanted")
+    build.alias("prod", build.ids[0])
+    barrier = threading.Barrier(2)
+    refused: list[Exception] = []
+
+    def moves() -> None:
+        barrier.wait()
+        try:
+            build.alias("prod", wanted)
+        except Conflict as error:
+            refused.append(error)
+
+    def deletes() -> None:
+        barrier.wait()
+        with build.registry.write() as tx:
+            tx.lock_revision()
+            needed = retention.needed(tx, alias_history=0 * DAY, now=NOW)
+            decisions = decide(retention.stored(tx, is_baseline), LAST_ONE, needed=needed, now=NOW)
+            retention.delete(tx, decisions, reason="r", actor="a", now=NOW)
+
+    threads = [threading.Thread(target=action) for action in (moves, deletes)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with build.registry.read() as tx:
+        deleted = not lifecycle.get(tx, wanted).state.has_files
+        points = aliases.get(tx, "prod").variant_id == wanted
+    assert deleted != points
+    assert bool(refused) == deleted
