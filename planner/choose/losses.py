@@ -26,6 +26,7 @@ from planner.domain.variant import Variant
 from planner.estimate.columns import Booleans, Floats, Integers
 
 Codes = npt.NDArray[np.int8]
+Codes32 = npt.NDArray[np.int32]
 
 _NORMAL: Final = NormalDist()
 _WIDE: Final = frozenset({NumberFormat.FP32, NumberFormat.BF16, NumberFormat.FP16})
@@ -81,7 +82,7 @@ class Losses:
     deviations: Floats
     """Standard deviations from the value to an end of its interval, by the interval's own confidence."""
     unknown: Booleans
-    order: Integers
+    order: Codes32
     """Place of each loss among all distinct ones, those below zero counting as zero and unknown ones last."""
     distinct: int
     """How many distinct losses there are."""
@@ -154,4 +155,6 @@ def loss_columns(
             lo[row], hi[row] = interval.lo, interval.hi
             deviations[row] = _NORMAL.inv_cdf((1 + interval.confidence) / 2)
     distinct, order = np.unique(np.nan_to_num(np.maximum(value, 0.0), nan=np.inf), return_inverse=True)
-    return Losses(answers, value, lo, hi, deviations, np.isnan(value), order.reshape(-1), len(distinct))
+    return Losses(
+        answers, value, lo, hi, deviations, np.isnan(value), order.reshape(-1).astype(np.int32), len(distinct)
+    )

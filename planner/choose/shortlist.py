@@ -17,6 +17,7 @@ from planner.choose.census import TIERS, Census
 from planner.choose.explain import MAX_LISTED
 from planner.choose.feasible import (
     Assessment,
+    Judgement,
     assess_rows,
     baselines_stand_back,
     doubts,
@@ -128,8 +129,11 @@ class Shortlist:
             *((limit.kind, limit.task) if limit else (LossKind.RELATIVE, None))
         )
         self._fell: Final = [] if best_alone else survey.fell()
-        accepted = survey.accepted
-        rows = survey.rows[accepted]
+        self._accepted: Final = survey.accepted
+        accepted = self._accepted
+        rows = survey.rows if len(accepted) == len(survey) else survey.rows[accepted]
+        self._order: Final = self._losses.order[rows]
+        """Of each accepted place, where its loss stands among all."""
         self._plain: Final = len(survey.recorded) == 0
         """Whether nothing was recorded of any row."""
         tier = self._tiers(accepted, rows)
@@ -214,8 +218,9 @@ class Shortlist:
 
     def _best(self, accepted: Integers, grade: Integers, count: int) -> Iterator[Integers]:
         """Yield at least the first `count` accepted places of the ranking."""
-        for each in np.flatnonzero(np.bincount(grade)).tolist():
-            places = accepted[grade == each]
+        grades = np.flatnonzero(np.bincount(grade)).tolist()
+        for each in grades:
+            places = accepted if len(grades) == 1 else accepted[grade == each]
             if len(places) > count:
                 yield self._first(places, count)
                 return
@@ -259,6 +264,8 @@ class Shortlist:
         survey = self.survey
         match self._scenario.objective:
             case Objective.MOST_ACCURATE:
+                if places is self._accepted:
+                    return self._order
                 return self._losses.order[survey.rows[places]]
             case Objective.SMALLEST:
                 return self.index.columns.weight_bytes[survey.rows[places]]
@@ -270,17 +277,20 @@ class Shortlist:
         survey = self.survey
         if not survey.single:
             return accepted
-        recorded = (
-            survey.is_recorded[accepted] if not self._plain else np.zeros(len(accepted), dtype=np.bool_)
-        )
-        plain = accepted if self._plain else accepted[~recorded]
-        order = self._losses.order[survey.rows[plain]]
+        plain, order, recorded = accepted, self._order, accepted[:0]
+        if not self._plain:
+            seen = survey.is_recorded[accepted]
+            plain, order, recorded = accepted[~seen], order[~seen], accepted[seen]
+        kind = survey.kind if len(plain) == len(survey) else survey.kind[plain]
         # Of an earlier kind every value is larger, so the running minimum starts anew with each.
-        value = order - survey.kind[plain] * (self._losses.distinct + 1)
+        step = self._losses.distinct + 1
+        wide = survey.kinds * step >= 2**31
+        value = (kind.astype(np.int64) if wide else kind) * -step
+        value += order
         before = np.minimum.accumulate(value)
         kept = np.ones(len(plain), dtype=np.bool_)
-        kept[1:] = value[1:] < before[:-1]
-        return np.concatenate((plain[kept], accepted[recorded]))
+        np.less(value[1:], before[:-1], out=kept[1:])
+        return np.concatenate((plain[kept], recorded))
 
     # -- what is not --------------------------------------------------------------------------------------------------
 
@@ -293,12 +303,24 @@ class Shortlist:
                 value, by_weight = self._margin(number)
                 if by_weight:
                     places = least_by_weight(self.survey, places, count, value)
+                else:
+                    places = self._least_lost(places, count, self.survey.judgements[number])
                 yield least(places, count, (value, lambda at: rows[at]))
                 return
             yield places
             count -= len(places)
             if not count:
                 return
+
+    def _least_lost(self, places: Integers, count: int, judgement: Judgement) -> Integers:
+        """Return at least the first `count` places by margin where it follows from the loss alone, else all."""
+        limit = judgement.constraint
+        if not isinstance(limit, LossLimit) or limit.limit <= 0:
+            return places
+        values = self.index.losses(limit.kind, limit.task).value[self.survey.rows[places]]
+        pivot = smallest(np.fmin(values, np.inf), count)
+        # Losses this close may be equally far past the limit.
+        return places[values <= pivot + abs(pivot) * 1e-12] if np.isfinite(pivot) else places
 
     def _margin(self, number: int) -> tuple[Values, bool]:
         """Return how far places are past the bound of a judgement, and whether that never falls with weight."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from planner.choose.feasible import Assessment, Judgement, assess_rows
 from planner.choose.index import Index
-from planner.choose.losses import CODE
+from planner.choose.losses import CODE, Codes32
 from planner.choose.setting import Setting
 from planner.choose.standing import STATE
 from planner.domain.constraint import Constraint, DiskLimit, LossLimit
@@ -95,9 +95,9 @@ class Survey:
         return len(self.sizes)
 
     @cached_property
-    def kind(self) -> Integers:
+    def kind(self) -> Codes32:
         """Number of the kind of each place."""
-        return np.repeat(np.arange(self.kinds), self.sizes)
+        return np.repeat(np.arange(self.kinds, dtype=np.int32), self.sizes)
 
     @cached_property
     def is_recorded(self) -> Booleans:
