@@ -78,3 +78,16 @@ def hang(marker: str, *, report: Report) -> None:
     Path(marker).write_text(str(os.getpid()))
     report(0.1, "hanging")
     threading.Event().wait(600)
+
+
+def draw_bars(*, report: Report) -> bool:
+    """Draw as torch's compiler does, and say whether tqdm could share its lock with other processes."""
+    from worker.engines.loading import quiet_libraries
+
+    del report
+    quiet_libraries()
+    from tqdm import tqdm
+
+    for _ in tqdm(range(2)):
+        pass
+    return type(tqdm.get_lock()).__module__.startswith(("tqdm", "multiprocessing"))

@@ -146,3 +146,17 @@ def test_the_child_ends_when_its_parent_is_killed(tmp_path):
         time.sleep(0.05)
     # what the child itself had started is in its session; nothing else knows of it
     os.killpg(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_child_that_draws_bars_leaves_no_semaphore_behind(log, method):
+    """Children end without exit handlers, so whatever needs one to be freed would be reported as leaked."""
+    program = (
+        "import sys; from pathlib import Path; from tests.worker import child_functions as children; "
+        "from worker.isolation import run_isolated; "
+        f"print(run_isolated(children.draw_bars, log=Path(sys.argv[1]), method={method!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(log)], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("False\n", "")

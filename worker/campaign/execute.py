@@ -15,12 +15,13 @@ import msgspec
 
 from planner.domain.job import Failure, FailureReason
 from planner.domain.profile import Profile
-from planner.errors import PlannerError
-from worker.campaign.ledger import FACTS_FILE, Ledger, Record, write_json
+from planner.errors import InvalidInput, PlannerError
+from worker.campaign.ledger import FACTS_FILE, Ledger, NotApplicable, Record, write_json
 from worker.campaign.specification import TRAINED
 from worker.campaign.tasks import load_shape, shape_task, train_task
 from worker.campaign.units import RecipeWork, ShapeWork, TrainWork, Unit
 from worker.engines import ModelEngine
+from worker.engines.formats.gguf_timing import refuse_timing
 from worker.failure import JobFailed, failure_of
 from worker.identity import content_id
 from worker.isolation import StartMethod, run_isolated
@@ -52,11 +53,12 @@ class Executor:
         folder = self.ledger.folder(unit)
         folder.mkdir(parents=True, exist_ok=True)
         failures: tuple[Failure, ...]
+        left_out: list[NotApplicable] = []
         match unit.work:
             case ShapeWork():
                 failures = self._shape(unit, unit.work, limit_seconds, report)
             case RecipeWork():
-                failures = self._recipe(unit, unit.work, limit_seconds, report)
+                failures = self._recipe(unit, unit.work, limit_seconds, report, left_out)
             case TrainWork():
                 failures = self._train(unit, unit.work, limit_seconds, report)
         partial = isinstance(unit.work, ShapeWork) and bool(self.ledger.missing_points(unit, unit.work))
@@ -70,6 +72,7 @@ class Executor:
             attempts=1 + (before.attempts if before and before.state == "failed" else 0),
             failures=failures,
             not_measured=unit.left_out,
+            not_applicable=tuple(left_out),
         )
         self.ledger.save(unit, record)
         return record
@@ -123,11 +126,19 @@ class Executor:
 
         Running the unit later takes up what was done here, and measures. Returns what failed. Raises JobStopped.
         """
-        return self._recipe(unit, work, limit_seconds, ignore, measure=False)
+        return self._recipe(unit, work, limit_seconds, ignore, [], measure=False)
 
     def _recipe(
-        self, unit: Unit, work: RecipeWork, limit_seconds: float, report: Report, *, measure: bool = True
+        self,
+        unit: Unit,
+        work: RecipeWork,
+        limit_seconds: float,
+        report: Report,
+        left_out: list[NotApplicable],
+        *,
+        measure: bool = True,
     ) -> tuple[Failure, ...]:
+        """Do what the unit says and return what failed; what cannot apply to what was built goes into `left_out`."""
         folder, end = self.ledger.folder(unit), time.monotonic() + limit_seconds + GRACE_SECONDS
         base = self._source(work.model)
         built = PathSource(path=str((folder / "build" / VARIANT_FOLDER).absolute()))
@@ -169,7 +180,9 @@ class Executor:
             )
             if measure:
                 shutil.rmtree(folder / "measure", ignore_errors=True)
-                run("measure", MeasureSpec(variant=built, conditions=conditions))
+                left_out += _cannot_be_timed(Path(built.path))
+                if not left_out:
+                    run("measure", MeasureSpec(variant=built, conditions=conditions))
             if work.evaluate:
                 run(
                     "evaluate",
@@ -221,6 +234,15 @@ class Executor:
                 message = f"it took longer than the {limit_seconds:.0f} s that were left"
                 raise JobFailed(error.reason, message, log_tail=error.log_tail) from None
             raise
+
+
+def _cannot_be_timed(built: Path) -> list[NotApplicable]:
+    """Return why the engines here must not time what was built, nothing where they may."""
+    try:
+        refuse_timing(built)
+    except InvalidInput as error:
+        return [NotApplicable(part="measure", reason="other_runtime", message=error.message)]
+    return []
 
 
 def _identified(profile: Profile) -> Profile:

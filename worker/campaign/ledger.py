@@ -35,6 +35,15 @@ _SETTLED: Final = frozenset({"out_of_memory", "larger_than_memory"})
 """Reasons that would be the same the next time."""
 
 
+class NotApplicable(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a unit that says nothing about what was built, and was left out for that: no failure."""
+
+    part: Literal["measure"]
+    reason: Literal["other_runtime"]
+    """Timing it here would time another engine than the one that runs such files."""
+    message: str
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a unit ended. A shape is partial while points are left for want of time."""
 
@@ -49,6 +58,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     failures: tuple[Failure, ...] = ()
     not_measured: tuple[NotMeasured, ...] = ()
     """Points that were not even tried."""
+    not_applicable: tuple[NotApplicable, ...] = ()
 
     @property
     def may_be_tried_again(self) -> bool:

@@ -121,7 +121,8 @@ def _is_needed_again(unit: Unit, units: Sequence[Unit], ledger: Ledger, *, retry
 
 
 def _recorded(unit: Unit, record: Record, state: State, estimate: float) -> Standing:
-    points = f"{len(record.not_measured)} points not tried" if record.not_measured else None
+    notes = [f"{len(record.not_measured)} points not tried"] if record.not_measured else []
+    notes += [f"{left.part} not applicable: {left.message}" for left in record.not_applicable]
     return Standing(
         title=unit.title,
         kind=unit.kind,
@@ -129,6 +130,6 @@ def _recorded(unit: Unit, record: Record, state: State, estimate: float) -> Stan
         state=state,
         estimate_seconds=estimate,
         seconds=record.seconds,
-        why=record.failures[0].message if record.failures else points,
+        why=record.failures[0].message if record.failures else "; ".join(notes) or None,
         failures=record.failures,
     )

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from planner.errors import InvalidInput, NotFound, PlannerError
+from worker.campaign.field_errors import field_error
 from worker.engines.kernels import Kernels
 from worker.evaluate.evaluation import DEFAULT_WINDOW
 from worker.measure.latency import Repetition
@@ -182,7 +183,7 @@ def _convert(document: Any) -> Campaign:
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, PlannerError):
             raise error.__cause__ from None
-        raise InvalidInput("campaign", str(error).replace("$.", "")) from None
+        raise field_error(document, Campaign, str(error), name="campaign") from None
 
 
 def _check_machine(machine: Machine) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -39,7 +40,11 @@ _NOISY: Final = ("torchao", "torch.utils._pytree", "transformers", "accelerate")
 
 
 def quiet_libraries() -> None:
-    """Keep torch, torchao and transformers from reaching the network, and from printing bars and hints."""
+    """Keep torch, torchao and transformers from reaching the network, and from printing bars and hints.
+
+    tqdm, which torch's compiler draws with, would make a lock between processes: a named semaphore that is left behind when
+    a child ends without exit handlers. Nothing here draws from two processes, so a lock between threads is enough.
+    """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -47,6 +52,8 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     from transformers.utils import logging as transformers_logging
 
+    bars: Any = import_module("tqdm")  # untyped
+    bars.tqdm.set_lock(threading.RLock())
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
 

@@ -86,7 +86,7 @@ def synthetic_model(
     quantizing = recipe.torchao_config()
     stored = recipe if isinstance(recipe, StoredRecipe) else None
     scheme = recipe.scheme
-    special = recipe.needs_text or scheme.kv is not None or scheme.attention is not None
+    special = recipe.uses_text or scheme.kv is not None or scheme.attention is not None
     if special or (quantizing is None and recipe.quantizes_weights and stored is None):
         raise InvalidInput(
             "recipe",

@@ -186,7 +186,7 @@ def test_a_failure_that_a_later_trial_did_away_with_is_no_evidence(bundle, tmp_p
     record |= {"key": "e" * 64, "state": "failed", "started_at": when, "failures": [failure]}
     (tried / "unit.json").write_bytes(msgspec.json.encode(record))
     _, content = fold([folder])
-    assert content.count(b"\"no memory\"") == kept
+    assert content.count(b'"no memory"') == kept
 
 
 def test_messages_lose_the_paths_of_the_machine_that_failed():

@@ -20,7 +20,7 @@ from worker.campaign.execute import Executor
 from worker.campaign.ledger import Ledger, Record
 from worker.campaign.run import Standing, run_campaign, standings
 from worker.campaign.units import TrainWork, units_of
-from worker.jobs import MeasureResult
+from worker.jobs import EvaluateResult, MeasureResult
 from worker.reference.model import ModelShape
 from worker.runner import RESULT_FILE
 from worker.submit import read_result
@@ -190,6 +190,36 @@ conditions = {{ workloads = [{{ input_tokens = 8, output_tokens = 3 }}], repetit
     assert results["evaluate"].evaluation.items == 2
     assert not (folder / "build" / "variant").exists()
     assert not list(folder.rglob("*.safetensors"))
+
+
+def test_a_file_for_another_runtime_is_not_timed_and_that_is_no_failure(base, catalogue, tmp_path):
+    """Timing a GGUF file here would time transformers: the unit is done, and says what does not apply and why."""
+    ledger = Ledger(tmp_path)
+    text = f"""
+[[steps]]
+kind = "recipe"
+model = "{base}"
+register_as = "tiny-llama"
+recipes = [{{ recipe = "gguf", type = "q8_0" }}]
+device = "cpu"
+build_device = "cpu"
+documents = 2
+"""
+    (unit,) = units_of(campaign_of(text), catalogue)
+    (standing,) = _run([unit], ledger)
+    assert (standing.state, standing.failures) == ("done", ())
+    record = ledger.record(unit)
+    assert record is not None
+    assert record.failures == ()
+    assert [(left.part, left.reason) for left in record.not_applicable] == [("measure", "other_runtime")]
+    assert "measure not applicable: " in (standing.why or "")
+    assert "--endpoint URL" in (standing.why or "")
+    folder = ledger.folder(unit)
+    assert not (folder / "measure").exists()
+    assert isinstance(read_result(folder / "evaluate"), EvaluateResult)
+    assert ledger.is_done(unit)
+    (again,) = standings([unit], ledger)
+    assert again.state == "before"
 
 
 TRAIN = """

@@ -36,7 +36,7 @@ def test_steps_are_read_in_order_with_their_defaults():
     ("text", "message"),
     [
         ("steps = 1", r"steps"),
-        ("", "missing required field `steps`"),
+        ("", "campaign.steps: is missing"),
         ("steps = []", "campaign.steps: are 0"),
         ("[[steps]]\nkind = 'dance'", "dance"),
         ("[[steps]]\nkind = 'train'\nname = 'x'\nsecond = 3", "second"),
@@ -85,3 +85,61 @@ def test_what_ships_is_valid_and_can_be_planned(name):
     units = units_of(campaign, load_catalogue())
     assert len({unit.folder for unit in units}) == len(units)
     assert all(unit.estimate_seconds < 540 for unit in units)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[[steps]]\nkind = 'train'\nname = 'x'\nsecond = 3",
+            (
+                "campaign.steps[1].second: is no field here; did you mean `seconds`?; allowed: kind, estimate_seconds, name, size, "
+                "seconds, steps, batch, seed, compile, device, roots"
+            ),
+        ),
+        (
+            "[[steps]]\nkind = 'dance'",
+            "campaign.steps[1].kind: `dance` is not allowed; allowed: shape, recipe, train",
+        ),
+        ("[[steps]]\nkind = 'shapes'", "did you mean `shape`?"),
+        ("[[steps]]\nname = 'x'", "campaign.steps[1].kind: is missing; allowed: shape, recipe, train"),
+        (
+            "[[steps]]\nkind = 'train'\nname = 'x'\n[[steps]]\nkind = 'recipe'\nrecipes = ['bf16']",
+            "campaign.steps[2].model: is missing; allowed: text",
+        ),
+        (
+            "[[steps]]\nkind = 'train'\nname = 'x'\nsize = 'huge'",
+            "campaign.steps[1].size: is wrong: invalid enum value 'huge'; allowed: small, large",
+        ),
+        (
+            "[[steps]]\nkind = 'train'\nname = 'x'\nseed = 'a'",
+            "campaign.steps[1].seed: is wrong: expected `int`, got `str`; allowed: a whole number",
+        ),
+        (
+            "[[steps]]\nkind = 'recipe'\nmodel = 'reference'\nrecipes = 'bf16'",
+            "campaign.steps[1].recipes: is wrong: expected a list, got `str`; allowed: a list, each a table or text",
+        ),
+        (
+            "[[steps]]\nkind = 'recipe'\nmodel = 'reference'\nrecipes = [{recipe = 'int8_static', smoothness = 1}]",
+            "did you mean `smoothing`?",
+        ),
+        (
+            "[[steps]]\nkind = 'recipe'\nmodel = 'reference'\nrecipes = [{recipe = 'int8_statc'}]",
+            "`int8_statc` is not allowed; did you mean `int8_static`?",
+        ),
+        (
+            "[[steps]]\nkind = 'shape'\nmodels = ['m']\nrecipes = ['bf16']\nrepetition = {leest = 2}",
+            "campaign.steps[1].repetition.leest: is no field here; did you mean `least`?",
+        ),
+        (
+            "[machine]\nflop = 1\n[[steps]]\nkind = 'train'\nname = 'x'",
+            "campaign.machine.flop: is no field here",
+        ),
+        ("speed = 1", "campaign.speed: is no field here; allowed: name, description, steps, machine"),
+    ],
+)
+def test_an_error_names_the_field_what_is_allowed_and_the_nearest_name(text, message):
+    with pytest.raises(InvalidInput) as caught:
+        campaign_of(text)
+    assert message in str(caught.value)
+    assert caught.value.details["field"].startswith("campaign")
