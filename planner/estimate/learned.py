@@ -14,89 +14,106 @@ from planner.estimate.effects import GeneralEffects
 EFFECTS: Final = {
     "ttft": GeneralEffects.of(
         {
-            3: 0.0903,  # llama.cpp
-            4: -0.0491,  # compiled runtime
+            3: 0.0633,  # llama.cpp
+            4: -0.1410,  # compiled runtime
+            5: 0.7099,  # autoawq
+            7: 0.1676,  # ik_llama.cpp
+            8: -0.3746,  # transformers, compiled
         },
         {
-            (3, "fp16"): -0.1921,
-            (3, "q4_k"): 0.0507,
-            (3, "q3_k"): 0.4225,
-            (4, "fp16"): -0.1636,
-            (4, "int8"): -0.1142,
-            (4, "int4"): 0.1251,
+            (3, "fp16"): -0.0600,
+            (3, "q4_k"): 0.1936,
+            (4, "int4"): -0.1567,
+            (5, "int4"): 0.7887,
+            (7, "q3_k"): 0.1862,
+            (8, "bf16"): -0.4057,
+            (8, "fp16"): -0.4132,
+            (8, "fp8"): -0.3475,
+            (8, "int8"): -0.3593,
+            (8, "int4"): -0.3889,
         },
     ),
     "tpot": GeneralEffects.of(
         {
-            1: -0.6415,  # transformers
+            1: -0.6416,  # transformers
             2: 0.5684,  # vllm
-            3: -0.0834,  # llama.cpp
-            4: 0.0890,  # compiled runtime
+            3: -0.1217,  # llama.cpp
+            4: -0.0171,  # compiled runtime
+            5: 0.1414,  # autoawq
+            7: 0.1920,  # ik_llama.cpp
+            8: 0.0986,  # transformers, compiled
         },
         {
             (1, "bf16"): -0.6989,
-            (1, "fp16"): -0.7818,
-            (1, "int8"): -0.5614,
-            (1, "int4"): -0.5954,
+            (1, "fp16"): -0.7819,
+            (1, "int8"): -0.5615,
+            (1, "int4"): -0.5955,
             (2, "bf16"): 0.5640,
             (2, "fp8"): 0.5422,
             (2, "int8"): 0.6028,
             (2, "int4"): 0.6278,
-            (3, "fp16"): -0.1847,
-            (3, "q4_k"): -0.1202,
-            (3, "q4_0"): -0.0472,
-            (3, "q3_k"): 0.0092,
-            (4, "bf16"): 0.0856,
-            (4, "fp16"): 0.0616,
-            (4, "int8"): 0.1212,
-            (4, "int4"): 0.0976,
+            (3, "fp16"): -0.1912,
+            (3, "q4_k"): -0.1275,
+            (3, "q4_0"): -0.0598,
+            (4, "bf16"): 0.0085,
+            (4, "int4"): -0.0447,
+            (5, "int4"): 0.1571,
+            (7, "q3_k"): 0.2134,
+            (8, "bf16"): 0.0550,
+            (8, "fp16"): 0.0529,
+            (8, "fp8"): 0.1330,
+            (8, "int8"): 0.1212,
+            (8, "int4"): 0.1418,
         },
     ),
     "end_to_end": GeneralEffects.of(
         {
             1: 0.0232,  # transformers
-            2: 0.1105,  # vllm
-            4: -0.1226,  # compiled runtime
+            2: 0.1104,  # vllm
+            8: -0.1545,  # transformers, compiled
         },
         {
             (1, "bf16"): 0.0258,
             (2, "bf16"): 0.0777,
             (2, "fp8"): 0.1296,
-            (2, "int8"): 0.1318,
+            (2, "int8"): 0.1317,
             (2, "int4"): 0.1149,
-            (4, "fp16"): -0.1454,
-            (4, "int8"): -0.1198,
-            (4, "int4"): -0.1161,
+            (8, "bf16"): -0.1886,
+            (8, "fp16"): -0.1791,
+            (8, "fp8"): -0.1089,
+            (8, "int8"): -0.1504,
+            (8, "int4"): -0.1625,
         },
     ),
 }
 
 WIDTHS: Final[dict[str, dict[Distance, Width]]] = {
     "tpot": {
-        Distance.INSIDE: Width(0.0320, 264, 23),
-        Distance.OUTSIDE: Width(0.0845, 269, 30),
-        Distance.VARIANT: Width(0.3855, 734, 77),
-        Distance.SCHEME: Width(0.3785, 63, 15),
-        Distance.DEVICE: Width(0.4992, 712, 31),
+        Distance.INSIDE: Width(0.0405, 316, 30),
+        Distance.OUTSIDE: Width(0.0845, 273, 32),
+        Distance.VARIANT: Width(0.3673, 797, 84),
+        Distance.SCHEME: Width(0.3785, 51, 13),
+        Distance.DEVICE: Width(0.5088, 768, 31),
     },
     "ttft": {
-        Distance.INSIDE: Width(0.0965, 262, 24),
-        Distance.OUTSIDE: Width(0.1260, 265, 31),
-        Distance.VARIANT: Width(0.8573, 441, 34),
-        Distance.SCHEME: Width(0.7098, 79, 9),
-        Distance.DEVICE: Width(1.0935, 389, 15),
+        Distance.INSIDE: Width(0.1014, 314, 31),
+        Distance.OUTSIDE: Width(0.1235, 269, 33),
+        Distance.VARIANT: Width(0.7417, 494, 40),
+        Distance.SCHEME: Width(0.5578, 67, 7),
+        Distance.DEVICE: Width(1.0241, 445, 15),
     },
     "end_to_end": {
-        Distance.INSIDE: Width(0.0531, 161, 40),
-        Distance.OUTSIDE: Width(0.1407, 80, 37),
-        Distance.VARIANT: Width(0.5437, 207, 35),
-        Distance.SCHEME: Width(0.3642, 35, 5),
+        Distance.INSIDE: Width(0.0528, 213, 47),
+        Distance.OUTSIDE: Width(0.1407, 84, 39),
+        Distance.VARIANT: Width(0.4839, 270, 43),
     },
     "per_token": {
-        Distance.INSIDE: Width(0.0654, 125, 34),
-        Distance.OUTSIDE: Width(0.1479, 74, 31),
-        Distance.VARIANT: Width(0.5555, 165, 29),
-        Distance.SCHEME: Width(0.3642, 35, 5),
+        Distance.INSIDE: Width(0.0574, 177, 41),
+        Distance.OUTSIDE: Width(0.1479, 78, 33),
+        Distance.VARIANT: Width(0.5271, 228, 37),
     },
-    "peak": {},
+    "peak": {
+        Distance.INSIDE: Width(0.0028, 50, 10),
+        Distance.OUTSIDE: Width(0.0150, 29, 12),
+    },
 }

@@ -178,6 +178,9 @@ def recorded_peaks(
         moved * PEAK_SHIFT_SPREAD.lo + np.abs(rest[second] - rest[first]) / 2,
         moved * (PEAK_SHIFT_SPREAD.hi - 1) + cached * (KV_SPREAD.hi - 1),
     )
+    if not accelerated:
+        # What is resident at most may have been so while loading, whatever was generated afterwards.
+        slack = slack + np.abs(here.total - there.total[best])
     slack = np.where(exact[best], 0.0, slack)
     away = np.where(inside, Distance.INSIDE, Distance.OUTSIDE).astype(np.int64)
     half = np.where(exact[best], 0.0, halves(PEAK_WIDTHS, away, distance[best]))

@@ -129,6 +129,8 @@ class RuntimePrior(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the weights that a CPU process holds once more, unpacked or packed anew; None is none."""
     splits_layers: bool = False
     """Several devices hold different layers and work in turn, rather than a share of every layer at once."""
+    prefill_dispatch_gpu: float = 0.0
+    """Seconds per layer that dispatching a prefill takes at least: the device waits for it when a prompt is short."""
     accumulates_in_fp16: bool = False
     """Its 16-bit products accumulate in FP16 where the device has a rate of its own for that."""
     overlaps_chunks: bool = True
@@ -290,8 +292,11 @@ IK_LLAMA_CPP: Final = msgspec.structs.replace(
 )
 """Its chunks take equally long each on 16 GPUs (ik_llama.cpp discussion 266): one after the other."""
 
+REPLAYED: Final = msgspec.structs.replace(COMPILED, name="transformers, compiled", prefill_dispatch_gpu=1e-3)
+"""Decode steps are replayed, prefill is dispatched: 0.8 ms per layer (AIConfigurator), 0.6 to 1.7 ms on an H200's host."""
+
 RUNTIMES: Final = (
-    GENERAL, TRANSFORMERS, VLLM, LLAMA_CPP, COMPILED, AUTOAWQ, EXECUTORCH, IK_LLAMA_CPP,
+    GENERAL, TRANSFORMERS, VLLM, LLAMA_CPP, COMPILED, AUTOAWQ, EXECUTORCH, IK_LLAMA_CPP, REPLAYED,
 )  # fmt: skip
 _BY_NAME: Final = {
     "transformers": 1, "autogptq": 1,
@@ -311,6 +316,8 @@ def runtime_code(name: str | None) -> int:
 
 def runtime_family(name: str, mode: str | None) -> int:
     """Return the index in RUNTIMES of what a recording was made with: its mode says more than the runtime's name."""
+    if mode == "compiled" and canonical(name) == "transformers":
+        return RUNTIMES.index(REPLAYED)
     return _BY_MODE.get(mode or "", runtime_code(name))
 
 

@@ -35,6 +35,7 @@ _DECODE: Final = np.array([prior.decode_efficiency.value for prior in RUNTIMES])
 _PREFILL: Final = np.array([prior.prefill_efficiency.value for prior in RUNTIMES])
 _LAYER_GPU: Final = np.array([prior.layer_overhead_gpu.value for prior in RUNTIMES])
 _IN_TURN: Final = np.array([prior.splits_layers for prior in RUNTIMES])
+_DISPATCH: Final = np.array([prior.prefill_dispatch_gpu for prior in RUNTIMES])
 _ACCUMULATES: Final = np.array([prior.accumulates_in_fp16 for prior in RUNTIMES])
 _HALF: Final = FORMATS.index(NumberFormat.BF16)
 _OVERLAPS: Final = np.array([prior.overlaps_chunks for prior in RUNTIMES])
@@ -140,6 +141,9 @@ def modelled_times(columns: Columns, degree: Integers, device: Device, load: Loa
         + step_seconds
         + hops * (ALL_REDUCE_LATENCY.value + tokens * share)
     )
+
+    if device.kind is DeviceKind.GPU:
+        ttft = np.maximum(ttft, columns.layers * _DISPATCH[columns.runtime])
 
     context = load.input_tokens + load.output_tokens / 2
     shards = np.where(columns.latent, 1, np.minimum(abreast, columns.kv_heads))

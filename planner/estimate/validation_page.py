@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 
 from planner.errors import InvalidInput
 from planner.estimate.conformal import CONFIDENCE, LEAST_GROUPS, LEAST_POINTS, Distance
-from planner.estimate.validation_memory import RISK, MemoryScore
+from planner.estimate.validation_memory import RISK
+from planner.estimate.validation_memory_scores import AIMS, RISKS, MemoryScore
 from planner.estimate.validation_scores import TOLERANCE, Score
 
 NAMES: Final = {
@@ -24,7 +25,9 @@ HELD_OUT: Final = {
     "device": "a device",
     "source": "a source",
 }
+S = TypeVar("S", Score, MemoryScore)
 _FENCE: Final = "```json baseline"
+_MEMORY_FENCE: Final = "```json memory"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,13 +39,15 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Workload points with a time or a peak, on all devices."""
     devices: int
     sources: int
-    left_out_peaks: int
-    """Published peaks that cannot be peaks of a device and are not scored."""
+    left_out: Mapping[str, int]
+    """Recorded bytes that are not scored, by reason."""
 
 
-def _percent(value: float | None, *, signed: bool = False) -> str:
+def _percent(value: float | None, *, signed: bool = False, fine: bool = False) -> str:
     if value is None:
         return "–"
+    if fine and value < 0.01:
+        return f"{value:.2%}"
     return f"{value:+.1%}" if signed else f"{value:.1%}"
 
 
@@ -81,41 +86,65 @@ def _metric(report: Report, metric: str) -> list[str]:
 
 
 _KINDS: Final = {
-    ("weights", "physics"): "weights: printed size, from architecture and scheme alone",
-    ("weights", "variant's figure"): "weights: counted on a device, from the variant's own figure",
+    ("weights", "headers"): "weights: counted on a device, from the headers of the variant's files",
+    ("weights", "scheme, counted"): "weights: counted on a device, from architecture and scheme alone",
+    ("weights", "scheme"): "weights: printed or in headers, from architecture and scheme alone",
+    ("weights", "mix"): "weights: printed or in headers, from architecture and GGUF mix alone",
+    ("held", "variant"): "weights and KV cache held after a run, from physics alone",
+    ("allocator", "variant"): "an allocator's peak, from physics alone",
     ("peak", "point"): "peak: from other points of the same run",
     ("peak", "variant"): "peak: from physics alone, as for a variant never measured",
+    ("footprint", "variant"): "peak with what the allocator kept free: from physics alone",
 }
 
 
 def _memory(report: Report) -> list[str]:
+    order = {key: place for place, key in enumerate(_KINDS)}
+    scores = sorted(report.memory, key=lambda s: (order[s.kind, s.protocol], s.memory))
     rows = [
         (
-            _KINDS[s.kind, s.protocol], s.memory, str(s.trials), str(s.variants), _percent(s.median_error),
-            _percent(s.p90_error), _percent(s.bias, signed=True), _percent(s.coverage), f"×{s.median_width:.2f}",
+            _KINDS[s.kind, s.protocol], s.memory, str(s.trials), str(s.variants), _percent(s.median_error, fine=True),
+            _fine_aim(s), _percent(s.p90_error), _percent(s.bias, signed=True), _percent(s.coverage), f"×{s.median_width:.2f}",
             _percent(s.false_fit_rate),
             "–" if s.card_verdicts is None else f"{s.card_false_fits} of {s.card_verdicts}",
         )
-        for s in report.memory
+        for s in scores
     ]  # fmt: skip
     head = (
-        "figure", "memory", "n", "variants", "median error", "90th pct.", "bias", "coverage of 95 %",
+        "figure", "memory", "n", "variants", "median error", "promised", "90th pct.", "bias", "coverage of 95 %",
         "interval, upper/lower", "false fits, tightest", "false fits, cards",
     )  # fmt: skip
+    risks = [
+        (_KINDS[s.kind, s.protocol], s.memory, str(s.trials), *(_percent(rate) for rate in s.false_fits))
+        for s in scores
+        if s.false_fits
+    ]
     return [
         "## Memory",
         "",
         (
-            "*False fits, tightest*: the peak was above the smallest capacity at which the estimate says it fits with a risk of "
-            f'{RISK:.0%}. *Cards*: the verdicts "fits" on usual card sizes of which at most half stayed free, and how many were '
-            f"wrong. {report.left_out_peaks} published peaks are not scored: they are less than weights and KV cache, or come from "
-            "the same table as such. Intervals of memory are priors and are not calibrated: peaks of too few models are known. Host memory that our workers "
-            "measured is counted above what the process held before loading, while the estimate includes interpreter and "
-            "libraries: of a model of a few million parameters that is most of the estimate."
+            "A *peak* is what was needed: blocks that PyTorch's allocator keeps free are given back before it fails, and are "
+            "scored apart. Every figure is held against an estimate by its own definition: an allocator's peak without the "
+            "context, what was held after a run without activations. *False fits, tightest*: the peak was above the smallest "
+            f"capacity at which the estimate says it fits with a risk of {RISK:.0%}. *Cards*: the verdicts \"fits\" on usual card "
+            "sizes of which at most half stayed free, and how many were wrong. Intervals of memory are priors and are not "
+            "calibrated: peaks of too few models are known."
         ),
         "",
         *_table(head, rows),
+        "Share of peaks above the smallest capacity that was said to be enough, by the risk asked for:",
+        "",
+        *_table(("figure", "memory", "n", *(f"{risk:.0%}" for risk in RISKS)), risks),
+        "Not scored:",
+        "",
+        *(f"- {count} {reason}" for reason, count in report.left_out.items()),
+        "",
     ]
+
+
+def _fine_aim(score: MemoryScore) -> str:
+    aim = AIMS.get(score.key)
+    return "–" if aim is None else f"{aim:.1%}"
 
 
 def render(report: Report) -> str:
@@ -161,26 +190,47 @@ def render(report: Report) -> str:
         *(msgspec.json.encode(_rounded(score)).decode() for score in report.scores),
         "```",
         "",
+        (
+            "Of memory a median or 90th percentile may grow by a tenth or by 0.2%, no median may exceed what is promised, and the "
+            f"false fits may not grow beyond {RISK:.0%} or what they are."
+        ),
+        "",
+        _MEMORY_FENCE,
+        *(msgspec.json.encode(_rounded(score)).decode() for score in report.memory),
+        "```",
+        "",
     ]
     return "\n".join(lines)
 
 
-def _rounded(score: Score) -> dict[str, object]:
-    return {
-        name: round(value, 4) if isinstance(value, float) else value
-        for name, value in msgspec.structs.asdict(score).items()
-    }
+def _rounded(score: Score | MemoryScore) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in msgspec.structs.asdict(score).items():
+        if isinstance(value, tuple):
+            found[name] = tuple(round(part, 4) for part in value)
+        else:
+            found[name] = round(value, 5) if isinstance(value, float) else value
+    return found
 
 
-def baseline(page: str) -> tuple[Score, ...]:
-    """Return the scores that a page carries. Raises InvalidInput where it has none or they are damaged."""
-    _, found, rest = page.partition(_FENCE + "\n")
+def _block(page: str, fence: str, record: type[S]) -> tuple[S, ...]:
+    _, found, rest = page.partition(fence + "\n")
     block, closed, _ = rest.partition("\n```")
     if not found or not closed:
         raise InvalidInput(
             "against", "has no baseline", allowed="a page written by `planner validate --write`"
         )
     try:
-        return tuple(msgspec.json.Decoder(Score).decode_lines(block))
+        return tuple(msgspec.json.Decoder(record).decode_lines(block))
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise InvalidInput("against", f"has a damaged baseline: {error}") from error
+
+
+def baseline(page: str) -> tuple[Score, ...]:
+    """Return the scores of times that a page carries. Raises InvalidInput where it has none or they are damaged."""
+    return _block(page, _FENCE, Score)
+
+
+def memory_baseline(page: str) -> tuple[MemoryScore, ...]:
+    """Return the scores of memory that a page carries. Raises InvalidInput where it has none or they are damaged."""
+    return _block(page, _MEMORY_FENCE, MemoryScore)

@@ -10,7 +10,8 @@ import numpy as np
 from planner.estimate.conformal import Distance, Width
 from planner.estimate.effects import GeneralEffects
 from planner.estimate.validation import Records, trials
-from planner.estimate.validation_memory import left_out_peaks, memory_scores, peak_calibration, peak_trials
+from planner.estimate.validation_memory import left_out, peak_trials
+from planner.estimate.validation_memory_scores import memory_scores, peak_calibration
 from planner.estimate.validation_page import Report
 from planner.estimate.validation_scores import calibration_of, scores
 
@@ -33,7 +34,7 @@ def validate(records: Records, *, each: Callable[[], None] | None = None) -> Val
         recordings=records.count,
         devices=len(records.sites),
         sources=len({source for site in records.sites for source in site.sources}),
-        left_out_peaks=left_out_peaks(records),
+        left_out=left_out(records),
     )
     widths = {**calibration_of(found), "peak": peak_calibration(peak_trials(records))}
     return Validation(report, records.general(np.zeros(records.count, dtype=np.bool_)), widths)

@@ -11,7 +11,8 @@ from rich.table import Table
 from planner.cli.render.tables import listing
 from planner.cli.session import Session, console, local_session_options
 from planner.estimate.validation import Records
-from planner.estimate.validation_page import NAMES, Report, baseline, render
+from planner.estimate.validation_memory_scores import memory_regressions
+from planner.estimate.validation_page import NAMES, Report, baseline, memory_baseline, render
 from planner.estimate.validation_scores import regressions
 
 REGRESSED: Final = 3
@@ -48,7 +49,8 @@ def command(
     from planner.estimate.validation_constants import constants_module
     from planner.estimate.validation_report import validate
 
-    before = baseline(against.read_text(encoding="utf-8")) if against is not None else None
+    known = against.read_text(encoding="utf-8") if against is not None else None
+    before = (baseline(known), memory_baseline(known)) if known is not None else None
     records = _records(session, built_in=built_in)
     screen = console(stderr=True)
     with screen.status("holding out") as status:
@@ -64,7 +66,10 @@ def command(
         page.write_text(render(found.report), encoding="utf-8")
     if constants is not None:
         constants.write_text(constants_module(found.effects, found.widths), encoding="utf-8")
-    worse = regressions(before, found.report.scores) if before is not None else ()
+    worse: tuple[str, ...] = ()
+    if before is not None:
+        worse = regressions(before[0], found.report.scores)
+        worse += memory_regressions(before[1], found.report.memory)
     if session.json:
         session.print_json({"report": found.report, "regressions": worse})
     else:
