@@ -7,8 +7,10 @@ together from two.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -45,7 +47,16 @@ class Bucket:
                 "this server cannot read buckets: install it with `pip install variant-planner[s3]`"
             ) from error
         with store_errors(name):
-            self._store: S3Store = S3Store(name, client_options={"timeout": "60s", "connect_timeout": "5s"})
+            self._store: S3Store = S3Store(
+                name,
+                client_options={
+                    "timeout": "60s",
+                    "connect_timeout": "5s",
+                    # options that are given hide this one of the environment's
+                    "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"},
+                },
+                retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=60)},
+            )
 
     def files(self, prefix: str) -> tuple[BucketFile, ...]:
         """Return the objects below `prefix` by path; hidden ones are left out. Raises NotFound, InvalidInput."""
@@ -96,4 +107,6 @@ def store_errors(bucket: str) -> Generator[None]:
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
         raise Unavailable(f"the server's credentials do not open bucket `{bucket}`") from error
     except exceptions.BaseError as error:
+        if "NoSuchBucket" in str(error):  # listing an unknown bucket has no class of its own
+            raise NotFound("bucket or object", bucket) from error
         raise Unavailable(f"bucket `{bucket}` cannot be read: {type(error).__name__}") from error

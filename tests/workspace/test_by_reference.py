@@ -199,16 +199,19 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
         url = log.read_text().partition("Running on ")[2].split()[0]
-        put(url, "models")
+        with urlopen(Request(f"{url}/models", data=b"", method="PUT")) as answer:
+            assert answer.status == 200
         yield url
     finally:
         process.kill()
         process.wait()
 
 
-def put(url: str, key: str, body: bytes = b"") -> None:
-    with urlopen(Request(f"{url}/{key}", data=body, method="PUT")) as answer:
-        assert answer.status == 200
+def put(key: str, body: bytes) -> None:
+    import obstore
+    from obstore.store import S3Store
+
+    obstore.put(S3Store("models", client_options={"allow_http": True}), key, body)
 
 
 @pytest.fixture
@@ -223,9 +226,9 @@ def credentials(s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_objects_of_a_bucket(workspace: Workspace, root: Path, credentials: str) -> None:
     for path in (root / "tiny").iterdir():
-        put(credentials, f"models/builds/tiny/{path.name}", path.read_bytes())
-    put(credentials, "models/builds/tiny/.cache/junk", b"x")
-    put(credentials, "models/builds/tinyother/config.json", b"{}")
+        put(f"builds/tiny/{path.name}", path.read_bytes())
+    put("builds/tiny/.cache/junk", b"x")
+    put("builds/tinyother/config.json", b"{}")
     seen: list[tuple[int, int]] = []
     dry = workspace.register_reference(
         RegisterReference(uri="s3://models/builds/tiny", model="tiny", dry_run=True)
@@ -248,9 +251,9 @@ def test_objects_of_a_bucket(workspace: Workspace, root: Path, credentials: str)
 def test_an_object_that_is_replaced_while_it_is_read(workspace: Workspace, credentials: str) -> None:
     from planner.artifacts.bucket import Bucket
 
-    put(credentials, "models/builds/moving/config.json", b"{}")
+    put("builds/moving/config.json", b"{}")
     bucket = Bucket("models")
     (file,) = bucket.files("builds/moving")
-    put(credentials, "models/builds/moving/config.json", b"[]")
+    put("builds/moving/config.json", b"[]")
     with pytest.raises(Conflict, match="replaced"):
         list(bucket.read(file))
