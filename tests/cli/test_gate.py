@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import jsonschema
 import msgspec
 import pytest
 import yaml
@@ -225,11 +226,93 @@ def test_waiting_gives_up_when_nothing_is_left_to_wait_for(gate, home, tmp_path,
 # -- the forms that CI reads ----------------------------------------------------------------------------------------
 
 
+def closed(required: str, **properties: object) -> dict[str, object]:
+    """A schema of an object that has these properties and no others: SARIF's objects are closed."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": required.split(),
+        "properties": properties,
+    }
+
+
+TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
+MESSAGE = closed("text", text=TEXT)
+LEVEL = {"enum": ["none", "note", "warning", "error"]}
+SARIF = closed(
+    "version runs",
+    **{"$schema": TEXT},
+    version={"const": "2.1.0"},
+    runs={
+        "type": "array",
+        "items": closed(
+            "tool",
+            tool=closed(
+                "driver",
+                driver=closed(
+                    "name",
+                    name=TEXT,
+                    version=TEXT,
+                    rules={
+                        "type": "array",
+                        "uniqueItems": True,
+                        "items": closed(
+                            "id",
+                            id=TEXT,
+                            name=TEXT,
+                            shortDescription=MESSAGE,
+                            defaultConfiguration=closed("", level=LEVEL),
+                        ),
+                    },
+                ),
+            ),
+            automationDetails=closed("", id=TEXT),
+            invocations={
+                "type": "array",
+                "items": closed(
+                    "executionSuccessful",
+                    executionSuccessful={"type": "boolean"},
+                    exitCode=WHOLE,
+                    endTimeUtc={"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"},
+                ),
+            },
+            columnKind={"enum": ["utf16CodeUnits", "unicodeCodePoints"]},
+            results={
+                "type": "array",
+                "items": closed(
+                    "message",
+                    ruleId=TEXT,
+                    ruleIndex={"type": "integer", "minimum": -1},
+                    kind={"enum": ["notApplicable", "pass", "fail", "review", "open", "informational"]},
+                    level=LEVEL,
+                    message=MESSAGE,
+                    locations={
+                        "type": "array",
+                        "items": closed(
+                            "",
+                            physicalLocation=closed(
+                                "",
+                                artifactLocation=closed("", uri=TEXT),
+                                region=closed("", startLine={"type": "integer", "minimum": 1}),
+                            ),
+                        ),
+                    },
+                    partialFingerprints={"type": "object", "additionalProperties": TEXT},
+                    properties={"type": "object"},
+                ),
+            },
+            properties={"type": "object"},
+        ),
+    },
+)
+"""The part of the SARIF 2.1.0 schema (OASIS, 2023) that a report uses, its objects as closed as they are there."""
+
+
 @pytest.mark.parametrize("lost", [40, 105, 400])
 def test_sarif_is_as_the_specification_asks(lost):
     """The parts of SARIF 2.1.0 that a result has: required properties, kinds and levels that go together (3.27)."""
-    document = json.loads(sarif(made_report(lost=lost), uri="gates/chat.yaml", line_of=lambda _: None))
-    assert document["version"] == "2.1.0"
+    document = json.loads(sarif(made_report(lost=lost), uri="my gates/ä.yaml", line_of=lambda _: None))
+    jsonschema.Draft202012Validator(SARIF).validate(document)
     (run,) = document["runs"]
     driver = run["tool"]["driver"]
     assert driver["name"]
@@ -239,8 +322,9 @@ def test_sarif_is_as_the_specification_asks(lost):
         assert result["kind"] in {"pass", "open", "notApplicable", "fail"}
         assert result["level"] == ("error" if result["kind"] == "fail" else "none")
         assert result["message"]["text"]
-        region = result["locations"][0]["physicalLocation"]["region"]
-        assert region["startLine"] >= 1
+        location = result["locations"][0]["physicalLocation"]
+        assert location["region"]["startLine"] >= 1
+        assert location["artifactLocation"]["uri"] == "my%20gates/%C3%A4.yaml"
     assert {result["kind"] for result in run["results"]} == {{40: "pass", 105: "open", 400: "fail"}[lost]}
 
 

@@ -30,7 +30,7 @@ def test_it_decides_what_a_certification_decides(loss, decision):
 def test_looking_after_every_batch_keeps_the_error():
     """At the margin itself, twenty looks at growing evidence err no more often than one may."""
     wrong = 0
-    runs = 200
+    runs = 120
     for seed in range(runs):
         difference, base = answers(np.random.default_rng(seed), 2000, 0.05)
         for stop in range(100, 2001, 100):

@@ -61,7 +61,7 @@ def test_margin_nought_is_mcnemar():
     assert test.p_above(0.0) == pytest.approx(exact, rel=0.15)
 
 
-@pytest.mark.parametrize("items", [60, 200])
+@pytest.mark.parametrize("items", [60, 140])
 @pytest.mark.parametrize("share", [0.01, 0.03])
 @pytest.mark.parametrize("other", [0.0, 0.01, 0.05])
 @pytest.mark.parametrize("alpha", [0.05, 0.01])

@@ -15,7 +15,7 @@ from planner.domain.loss import LossKind
 from planner.domain.non_inferiority import CountsTest
 from tests.bench.bench_gate import SETTINGS, Setting, _together, draw, paired, planned
 
-RUNS = 600
+RUNS = 400
 SLACK = 3 * math.sqrt(0.05 * 0.95 / RUNS)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from planner.domain.figure import Basis
 from planner.domain.job import Failure, FailureReason, JobState
 from planner.domain.lifecycle import LifecycleState
 from planner.errors import InvalidInput, NotFound
@@ -16,10 +17,12 @@ from planner.gate.report import JobState as Standing
 from planner.registry import aliases
 from planner.settings import load_settings
 from planner.wire.gating import GateAllRequest, GateRequest
+from planner.wire.imports import ImportOptions, ResultFile
 from planner.wire.lifecycle import SetState
 from planner.workspace import Workspace
 from planner.workspace.gating import Gating
 from tests.gate.builds import evaluated, register
+from tests.workspace.test_importing import lm_eval
 
 RULES = "version: 1\nname: chat\ntasks: [{task: maths, margin: 2%}]\n"
 PROMOTE = RULES + "on_pass: {move_alias: prod}\non_fail: quarantine\n"
@@ -277,6 +280,29 @@ def test_shipped_evidence_of_the_reference_model_is_judged(workspace):
         "int4-weight-only-g32": Verdict.FAIL,
         "int3-weight-only-g32": Verdict.FAIL,
     }
+
+
+def test_imported_samples_of_lm_eval_are_judged_item_by_item(workspace, base, build):
+    """Results and samples as lm-eval writes them: 12 items, of which the build lost 3 of 10."""
+    workspace.import_results(
+        [ResultFile(name=name, content=content) for name, content in lm_eval(2, set(range(7)))]
+        + [
+            ResultFile(name=name, content=content, of_baseline=True)
+            for name, content in lm_eval(1, set(range(10)))
+        ],
+        ImportOptions(variant=build.id, baseline=base.id),
+    )
+    rules = "version: 1\ntasks: [{task: tiny_choice, metric: acc, margin: 1%}]\n"
+    report = workspace.gate(ask(build, rules, explain=True))
+    (check,) = report.checks
+    assert (check.state, check.size) == (CheckState.INCONCLUSIVE, 12)
+    assert check.figure is not None
+    assert check.figure.basis is Basis.IMPORTED
+    assert check.figure.value == pytest.approx(0.3)
+    assert (check.more or 0) > 12
+    assert (report.flips[0].worse, report.flips[0].better) == (3, 0)
+    measured_only = workspace.gate(ask(build, rules + "evidence: {bases: [measured]}\n"))
+    assert measured_only.checks[0].state is CheckState.MISSING
 
 
 def test_the_workspace_is_a_gate(workspace):
