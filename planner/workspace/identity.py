@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from planner.artifacts.bundle import key_of, signed_files
 from planner.domain.identity import (
@@ -38,7 +38,9 @@ from planner.workspace.attribution import check_confines
 from planner.workspace.files import Files
 from planner.workspace.identifiers import new_id
 from planner.workspace.known_tokens import KnownTokens
-from planner.workspace.trusted_publishers import TrustedPublishers
+
+if TYPE_CHECKING:
+    from planner.workspace.trusted_publishers import TrustedPublishers
 
 log = logging.getLogger("planner.identity")
 
@@ -58,6 +60,9 @@ class Identity(Files):
     @cached_property
     def publishers(self) -> TrustedPublishers:
         """The issuers of the settings. Raises InvalidInput for a file that cannot be read."""
+        # Verifying needs cryptography and an HTTP client, which nothing else that is done in process does.
+        from planner.workspace.trusted_publishers import TrustedPublishers  # noqa: PLC0415
+
         return TrustedPublishers.read(self.settings.oidc)
 
     def create_token(self, request: TokenRequest) -> NewToken:
