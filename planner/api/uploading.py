@@ -59,21 +59,23 @@ async def consume(
 
     async def next_piece() -> bytes:
         nonlocal received
-        piece = bytearray()
+        gathered: list[bytes] = []
+        size = 0
         try:
-            while len(piece) < PIECE_BYTES:
+            while size < PIECE_BYTES:
                 async with asyncio.timeout(SILENCE_SECONDS):
-                    piece += await anext(stream)
+                    gathered.append(await anext(stream))
+                size += len(gathered[-1])
         except StopAsyncIteration:
             pass
         except PlannerError:
             raise
         except Exception as error:
             raise BadRequest("the upload was cut short") from error
-        received += len(piece)
+        received += size
         if received > limit:
             raise TooLarge("the upload is larger than the server takes", allowed=f"at most {limit} bytes")
-        return bytes(piece)
+        return b"".join(gathered)
 
     def pieces() -> Iterator[bytes]:
         ahead = asyncio.run_coroutine_threadsafe(next_piece(), loop)
