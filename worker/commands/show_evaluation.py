@@ -118,10 +118,7 @@ def _items(evaluation: Evaluation) -> str:
 def _too_few(evaluation: Evaluation) -> str | None:
     if not has_few_items(evaluation):
         return None
-    return (
-        f"nothing: {evaluation.items} items certify or refute no limit, {FEWEST_ITEMS} are the fewest; "
-        "the interval is no more than a hint"
-    )
+    return f"nothing: {evaluation.items} items certify or refute no limit, {FEWEST_ITEMS} are the fewest"
 
 
 def _with_interval(figure: Figure | None) -> str | None:
