@@ -16,6 +16,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -89,7 +90,8 @@ class HashCache:
             staged.replace(self._file)
             _drop_oldest(self._cache)
         except OSError:
-            staged.unlink(missing_ok=True)
+            with suppress(OSError):
+                staged.unlink()
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:

@@ -13,7 +13,6 @@ from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.webhooks import CreatedWebhook, NewWebhook, Replayed, ReplayRequest
 from planner.workspace.identifiers import new_id
 from planner.workspace.opened import Opened
-from planner.workspace.webhook_sending import send
 
 MAX_REPLAYED = 1_000
 """Most events of one replay: more are asked for with a later moment."""
@@ -58,6 +57,8 @@ class Webhooks(Opened):
         with self.registry.write() as tx:
             webhook, secret = webhooks.with_secret(tx, webhook_id)
             event = events.record(tx, EventKind.WEBHOOK_TEST, {"webhook": webhook.id})
+        from planner.workspace.webhook_sending import send  # noqa: PLC0415 - httpx is loaded by who sends
+
         allowed = self.settings.webhook_loopback
         outcome = asyncio.run(send(webhook.url, secret, event, loopback_allowed=allowed))
         return Delivery(
