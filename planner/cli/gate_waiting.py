@@ -16,6 +16,7 @@ POLL_SECONDS: Final = 2.0
 PATIENCE_SECONDS: Final = 120.0
 """How long a server that is away is waited for."""
 _ACTIVE: Final = frozenset({JobState.QUEUED, JobState.LEASED})
+"""A parked job waits for a person: it is not waited for here."""
 
 
 class Waiting(Gating, Protocol):
@@ -32,23 +33,20 @@ def wait_for_verdict(
     """Return the first decided report, or the last one when no job is under way any more or time is up."""
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     with share_progress("waiting for a worker", quiet=quiet) as progress:
+        known: set[str] = set()
         while report.verdict is Verdict.INCONCLUSIVE:
             watched = _watched(report)
-            if not watched:
-                return report
-            ended = False
-            while not ended:
-                if deadline is not None and time.monotonic() > deadline:
-                    return report
+            while True:
                 jobs = _look(service, watched)
-                ended = any(job.state not in _ACTIVE for job in jobs)
+                ended = {job.id for job in jobs if job.state not in _ACTIVE}
+                if ended - known:
+                    break
+                if len(ended) == len(jobs) or (deadline is not None and time.monotonic() > deadline):
+                    return report
                 progress(_share(jobs), _words(jobs, report))
-                if not ended:
-                    time.sleep(POLL_SECONDS)
-            before = watched
+                time.sleep(POLL_SECONDS)
+            known |= ended
             report = service.gate(request)
-            if _watched(report) == before and all(job.state is JobState.PARKED for job in jobs):
-                return report
     return report
 
 

@@ -6,7 +6,7 @@ Each field is merged to the stricter of the two, and every field that was raised
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -46,6 +46,11 @@ def apply_floor(policy: Policy, floor: Policy | None) -> tuple[Policy, tuple[Rai
         ),
     )
     return merged, tuple(notes.raised)
+
+
+def _second(_: Any, wanted: Any) -> Any:
+    """Take the floor's value: neither is stricter, and the floor decides."""
+    return wanted
 
 
 class _Notes:
@@ -120,7 +125,7 @@ def _screen(asked: Screen | None, floor: Screen | None, notes: _Notes) -> Screen
             "screen.top1_agreement", base.top1_agreement, floor.top1_agreement, max
         ),
         flips=notes.stricter("screen.flips", base.flips, floor.flips, min),
-        task=notes.stricter("screen.task", base.task, floor.task, lambda _asked, wanted: wanted),
+        task=notes.stricter("screen.task", base.task, floor.task, _second),
         source=base.source or floor.source,
     )
 
@@ -167,10 +172,10 @@ def _evidence(asked: EvidenceRule, floor: EvidenceRule, notes: _Notes) -> Eviden
         age = floor.max_age
     versions = {**asked.versions}
     for name, version in floor.versions.items():
-        versions[name] = notes.stricter(
-            f"evidence.versions.{name}", versions.get(name), version, lambda _asked, wanted: wanted
-        )
-    bases = tuple(basis for basis in asked.bases if basis in floor.bases)
+        versions[name] = notes.stricter(f"evidence.versions.{name}", versions.get(name), version, _second)
+    bases: tuple[Literal["measured", "imported"], ...] = tuple(
+        basis for basis in asked.bases if basis in floor.bases
+    )
     if bases != asked.bases:
         bases = bases or floor.bases
         notes.note("evidence.bases", ", ".join(asked.bases), ", ".join(bases))

@@ -19,7 +19,11 @@ MAX_DEPTH: Final = 12
 """Levels of nesting; a policy has five."""
 _PLACE: Final = re.compile(r" - at `(?:key in )?([^`]*)`$")
 _STEP: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
-_KINDS: Final = {yaml.MappingNode: "a map", yaml.SequenceNode: "a list", yaml.ScalarNode: "a value"}
+_KINDS: Final[dict[type[yaml.Node], str]] = {
+    yaml.MappingNode: "a map",
+    yaml.SequenceNode: "a list",
+    yaml.ScalarNode: "a value",
+}
 _AMOUNTS: Final = {
     "margin": '"1%" of the baseline\'s score, or "0.5pp" (points)',
     "regression": 'a share such as "5%"',
@@ -81,10 +85,11 @@ def _load(text: str, name: str) -> tuple[yaml.Node, Any]:
         try:
             root = loader.get_single_node()
             if not isinstance(root, yaml.MappingNode):
-                kind = _KINDS.get(type(root), "empty")
+                kind = "empty" if root is None else _KINDS[type(root)]
                 raise refuse(f"is {kind}", f"a map of {', '.join(_fields(Policy))}")
             _check_keys(root, "", refuse)
-            document = cast("dict[str, Any]", loader.construct_document(root))
+            # PyYAML's stubs leave the node untyped
+            document: Any = loader.construct_document(root)  # pyright: ignore[reportUnknownMemberType]
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -213,7 +218,8 @@ def _line(root: yaml.Node, place: str) -> int | None:
             found = next((pair for pair in pairs if pair[0].value == name), None)
         elif number and isinstance(node, yaml.SequenceNode):
             children = cast("list[yaml.Node]", node.value)
-            found = (children[int(number)],) * 2 if int(number) < len(children) else None
+            child = children[int(number)] if int(number) < len(children) else None
+            found = None if child is None else (child, child)
         if found is None:
             return line
         line, node = found[0].start_mark.line + 1, found[1]

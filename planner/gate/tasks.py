@@ -261,7 +261,8 @@ def _merged(parts: list[Records]) -> Records:
 def _shuffled(items: tuple[Item, ...], part: Records) -> tuple[Item, ...]:
     if part.stopped_early:
         return items
-    return tuple(items[index] for index in np.random.default_rng(len(items)).permutation(len(items)))
+    order: list[int] = np.random.default_rng(len(items)).permutation(len(items)).tolist()
+    return tuple(items[index] for index in order)
 
 
 def _test(records: Records, rule: TaskRule, *, anytime: bool) -> MarginTest:

@@ -18,7 +18,7 @@ from planner.cli.main import main
 from planner.cli.render.gate_junit import junit
 from planner.cli.render.gate_markdown import markdown
 from planner.cli.render.gate_sarif import sarif
-from planner.domain.job import JobState
+from planner.domain.job import Failure, FailureReason, JobState
 from planner.settings import load_settings
 from planner.workspace import Workspace
 from tests.gate.builds import evaluated, register
@@ -347,3 +347,23 @@ def test_markdown_shows_names_as_they_are():
     assert "<script>" not in text.replace("\\<script\\>", "")
     assert "\n# y" not in text
     assert "\\|\\*x\\*" in text
+
+
+def test_a_parked_job_is_not_waited_for(gate, home, tmp_path, monkeypatch):
+    """A job that a person has to look at ends the waiting, whatever else is said of it."""
+    monkeypatch.setattr(gate_waiting, "POLL_SECONDS", 0.05)
+    hand_in(home, lost=12, gained=10, items=500)
+    (tmp_path / "chat.yaml").write_text(
+        RULES.replace("margin: 2%", "margin: 2%, source: 'blob:" + "a" * 64 + "'")
+    )
+    assert gate("build", "--queue")[0] == 4
+    crash = Failure(reason=FailureReason.CRASHED, message="died")
+    with Workspace(load_settings({}, data_dir=home)) as workspace:
+        for worker in ("w1", "w2"):
+            lease = workspace.lease(worker=worker)
+            assert lease is not None
+            workspace.fail(lease.job.id, token=lease.token, failure=crash)
+        assert workspace.jobs().items[0].state is JobState.PARKED
+    status, out, _ = gate("build", "--wait", "--json")
+    assert status == 4
+    assert json.loads(out)["jobs"][0]["detail"] == "parked"

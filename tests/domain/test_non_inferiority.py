@@ -36,7 +36,7 @@ def test_constrained_shares_are_the_maximum_of_the_likelihood(b, c, n, share):
     observed = (n - b - c, b, c, 0)
     weights = (-share, 1 - share, -1 - share, -share)
 
-    def negative(q: float) -> float:
+    def negative(q: float):
         shares = (1 - 2 * q - share, q + share, q)
         return -sum(k * math.log(p) for k, p in zip(observed, shares, strict=False) if k)
 
@@ -182,7 +182,7 @@ def test_documents_err_seldom_at_the_margin(skewed):
         tokens = rng.integers(50, 600, size=60).astype(float)
         noise = rng.exponential(0.02, size=60) - 0.02 if skewed else rng.normal(0, 0.02, size=60)
         # token-weighted: the true ratio of sums is the mean difference per token
-        test = RatioTest(tokens * (math.log1p(0.02) + noise), tokens, exponential=True)
+        test = RatioTest((tokens * (math.log1p(0.02) + noise)).tolist(), tokens.tolist(), exponential=True)
         below += test.p_below(0.02) <= 0.05
         above += test.p_above(0.02) <= 0.05
     most = 0.085 if skewed else 0.065

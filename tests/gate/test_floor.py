@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from planner.errors import InvalidInput
 from planner.gate.floor import apply_floor
 from planner.gate.judging import judge
-from planner.gate.policy import EvidenceRule, LatencyRule, Point, Policy, TaskRule, problems_of
+from planner.gate.policy import EvidenceRule, LatencyRule, Point, Policy, TaskRule, problems_of, regression_of
 from planner.gate.policy_text import parse_policy
 from planner.gate.report import Verdict
 from tests.gate.records import NOW, evaluation, evidence, outcomes, policy
@@ -121,7 +121,7 @@ def test_merged_is_at_least_as_strict_as_both(asked, least):
             assert max(each.min_items or 0 for each in kept) >= (rule.min_items or 0)
         for limit in source.latency:
             kept_limits = [each for each in merged.latency if each.title == limit.title]
-            assert min(float(each.regression[:-1]) for each in kept_limits) <= float(limit.regression[:-1])
+            assert min(regression_of(each) or 0 for each in kept_limits) <= (regression_of(limit) or 0)
             assert max(each.repeats for each in kept_limits) >= limit.repeats
         age = source.evidence.max_age_seconds
         assert age is None or (merged.evidence.max_age_seconds or 0) <= age

@@ -308,5 +308,6 @@ def test_judging_is_a_function_of_its_arguments():
         replace(evidence(), evaluations=()),
         now=NOW,
     )
-    assert evidence().reference is not None
-    assert evidence().reference.id == BASE
+    reference = evidence().reference
+    assert reference is not None
+    assert reference.id == BASE

@@ -202,7 +202,7 @@ def test_missing_work_is_queued_once(workspace, base, build):
     assert only_asked.jobs[0].state is Standing.WANTED
 
 
-def finish(workspace, *, fails: bool = False) -> str:
+def finish(workspace: Workspace, *, fails: bool = False) -> str:
     lease = workspace.lease(worker="w")
     assert lease is not None
     if fails:
@@ -210,7 +210,7 @@ def finish(workspace, *, fails: bool = False) -> str:
         workspace.fail(lease.job.id, token=lease.token, failure=failure)
     else:
         workspace.complete(lease.job.id, token=lease.token, result={})
-    return lease.job.id
+    return str(lease.job.id)
 
 
 def test_work_that_gave_nothing_is_not_queued_for_ever_and_what_failed_is_tried_again(workspace, base, build):

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.worker
 
 @pytest.fixture(scope="module")
 def next_line():
-    return read_task(task_path("next-line"), limit=24)
+    return read_task(task_path("next-line"), limit=20)
 
 
 def gate(evaluations, rules: str, *, sequential: bool = False):
@@ -34,27 +34,27 @@ def gate(evaluations, rules: str, *, sequential: bool = False):
 
 
 def test_a_damaged_model_fails(damaged, next_line):
-    found, refused = _tasks(next_line, variant=damaged, baseline=model_path())
+    found, refused = _tasks(next_line, variant=damaged, baseline=model_path(), noise_items=4)
     assert not refused
     judged = gate(found, "tasks: [{task: next-line, metric: acc_norm, margin: 5%}]\nevidence: {max_age: 1h}")
     (check,) = judged.checks
     assert judged.verdict is Verdict.FAIL, check
-    assert check.size == 24
+    assert check.size == 20
     (flips,) = judged.flips
     assert flips.worse > flips.better
     assert judged.jobs == ()
 
 
 def test_an_undamaged_model_on_few_items_is_not_passed_too_early(next_line):
-    found, _ = _tasks(next_line, variant=model_path(), baseline=model_path())
+    found, _ = _tasks(next_line, variant=model_path(), baseline=model_path(), noise_items=4)
     judged = gate(found, "tasks: [{task: next-line, margin: 2pp}]")
     (check,) = judged.checks
     assert check.state is CheckState.INCONCLUSIVE
     assert check.figure is not None
     assert check.figure.value == 0
-    assert (check.more or 0) > 24
+    assert (check.more or 0) > 20
     (job,) = judged.jobs
     assert job.job.spec["tasks"] == [{"from": "reference", "task": "next-line"}]
-    assert job.job.spec["limit"] == 24 + (check.more or 0)
-    wide = gate(found, "tasks: [{task: next-line, margin: 30pp}]")
+    assert job.job.spec["limit"] == 20 + (check.more or 0)
+    wide = gate(found, "tasks: [{task: next-line, margin: 40pp}]")
     assert wide.verdict is Verdict.PASS
