@@ -51,17 +51,33 @@ def test_weights_alone_are_said_to_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "runs"), [("0.4.3", False), ("0.5.0", True), ("0.10.1", True), ("1", True)]
+    ("version", "runs"), [("0.1.7", False), ("0.2.0", True), ("0.10.1", True), ("1", True)]
 )
 def test_versions_are_compared_as_numbers(version: str, runs: bool) -> None:
-    built = scheme("fp8", activation="fp8")
+    built = scheme("int4", method="awq")
     assert supported(built, capability=(9, 0), runtime="vllm", version=version).runs is runs
+
+
+def test_a_first_version_that_nobody_states_is_said_to_be_unknown() -> None:
+    said = supported(scheme("fp8", activation="fp8"), capability=(9, 0), runtime="vllm", version="0.4.0")
+    assert said.runs
+    assert said.detail is not None
+    assert "not known" in said.detail
+    assert supported(scheme("fp8", activation="fp8"), capability=(9, 0), runtime="vllm").detail is None
+
+
+def test_a_version_that_is_only_known_to_have_it_forbids_nothing() -> None:
+    said = supported(scheme("int4", method="gptq"), capability=(9, 0), runtime="transformers", version="4.30")
+    assert said.runs
+    assert said.detail is not None
+    assert "4.33.0" in said.detail
 
 
 def test_every_row_is_cited_and_a_fallback_is_below_the_native_one() -> None:
     assert set(SUPPORT) == set(Kernel)
     for support in SUPPORT.values():
         assert support.source
+        assert all(first.version and first.source for first in support.since.values())
         assert support.weight_only is None or support.weight_only < support.native
 
 
