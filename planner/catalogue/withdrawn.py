@@ -29,7 +29,9 @@ class Withdrawal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 def _without_peaks(memory: MemoryUse) -> MemoryUse:
     return MemoryUse(
-        weights_bytes=memory.weights_bytes, kv_cache_bytes=memory.kv_cache_bytes, graph_bytes=memory.graph_bytes
+        weights_bytes=memory.weights_bytes,
+        kv_cache_bytes=memory.kv_cache_bytes,
+        graph_bytes=memory.graph_bytes,
     )
 
 

@@ -57,7 +57,9 @@ class CacheGroup(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             if not 0 <= getattr(self, field) <= 1_000_000_000_000:
                 raise InvalidInput(f"architecture.caches.{field}", "is out of range", allowed="0 to 1e12")
         if not 1 <= self.layers <= 200_000 or (self.window is not None and self.window < 1):
-            raise InvalidInput("architecture.caches", "layers and window are out of range", allowed="1 or more")
+            raise InvalidInput(
+                "architecture.caches", "layers and window are out of range", allowed="1 or more"
+            )
 
 
 class Architecture(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

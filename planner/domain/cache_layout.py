@@ -61,16 +61,14 @@ def layer_kinds(config: Config, model_type: str, layers: int) -> list[str] | Non
         return [STATE] * layers
     if model_type == "falcon_h1":
         return [BOTH] * layers
+    return _kinds_by_number(config, model_type, layers) or _kinds_by_rule(config, model_type, layers)
+
+
+def _kinds_by_number(config: Config, model_type: str, layers: int) -> list[str] | None:
+    """Return the kinds where the configuration lists the layers that attend, or those that differ."""
     attending = layer_numbers(config, "attn_layer_indices") | layer_numbers(config, "full_attn_idxs")
     if attending:
         return [FULL if layer in attending else STATE for layer in range(layers)]
-    period = whole(config, "attn_layer_period", default=0)
-    if period:
-        offset = whole(config, "attn_layer_offset", default=0)
-        return [FULL if layer % period == offset else STATE for layer in range(layers)]
-    if model_type in _INTERVAL:
-        every = max(whole(config, "full_attention_interval", default=4), 1)
-        return [STATE if (layer + 1) % every else FULL for layer in range(layers)]
     linear = config.get("linear_attn_config")
     if isinstance(linear, Mapping):
         # Layers are numbered from 1 here.
@@ -78,15 +76,25 @@ def layer_kinds(config: Config, model_type: str, layers: int) -> list[str] | Non
         return [FULL if layer + 1 in attending else STATE for layer in range(layers)]
     if model_type == "minimax" and _strings(config.get("attn_type_list")):
         return [STATE if kind == "0" else FULL for kind in _strings(config["attn_type_list"])[:layers]]
+    crossed = layer_numbers(config, "cross_attention_layers")
+    return [CROSS if layer in crossed else FULL for layer in range(layers)] if crossed else None
+
+
+def _kinds_by_rule(config: Config, model_type: str, layers: int) -> list[str] | None:
+    """Return the kinds where they repeat: every so many layers attend."""
+    period = whole(config, "attn_layer_period", default=0)
+    if period:
+        offset = whole(config, "attn_layer_offset", default=0)
+        return [FULL if layer % period == offset else STATE for layer in range(layers)]
+    if model_type in _INTERVAL:
+        every = max(whole(config, "full_attention_interval", default=4), 1)
+        return [STATE if (layer + 1) % every else FULL for layer in range(layers)]
     if model_type == "llama4_text" and config.get("attention_chunk_size"):
         rotary = _strings(config.get("no_rope_layers"))
         every = max(whole(config, "no_rope_layer_interval", default=4), 1)
         if len(rotary) != layers:
             rotary = ["1" if (layer + 1) % every else "0" for layer in range(layers)]
         return [CHUNKED if flag not in {"0", "False"} else FULL for flag in rotary]
-    crossed = layer_numbers(config, "cross_attention_layers")
-    if crossed:
-        return [CROSS if layer in crossed else FULL for layer in range(layers)]
     return None
 
 
@@ -242,7 +250,14 @@ def cache_groups(
         (kind, _change(own.get(str(layer)))) for layer, kind in enumerate(kinds)
     ).items():
         group = _group(
-            {**config, **dict(change)}, outer, kind, size, hidden=hidden, kv_heads=kv_heads, head_dim=head_dim, mla=mla
+            {**config, **dict(change)},
+            outer,
+            kind,
+            size,
+            hidden=hidden,
+            kv_heads=kv_heads,
+            head_dim=head_dim,
+            mla=mla,
         )
         if group is not None:
             found[group] += count

@@ -57,7 +57,10 @@ def _mlp_width(config: Mapping[str, Any], hidden: int) -> int:
     """Return the width of the MLP, the largest where every layer has its own."""
     listed = config.get("intermediate_size")
     if isinstance(listed, list | tuple) and listed:
-        widths = [whole({"intermediate_size": width}, "intermediate_size") for width in cast("Sequence[object]", listed)]
+        widths = [
+            whole({"intermediate_size": width}, "intermediate_size")
+            for width in cast("Sequence[object]", listed)
+        ]
         return max(widths)
     return whole(config, "intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim", default=4 * hidden)
 
@@ -125,8 +128,12 @@ def architecture_from_config(config: Mapping[str, Any]) -> Architecture:
     """Return the architecture a `config.json` describes. Raises InvalidInput naming the missing or wrong field."""
     outer, config = config, text_config(config)
     model_type = str(config.get("model_type") or outer.get("model_type") or "").lower()
-    model_type = {"gemma3": "gemma3_text", "llama4": "llama4_text", "gemma4": "gemma4_text"}.get(model_type, model_type)
-    layers = whole(config, "num_hidden_layers", "num_layers", "n_layer", "n_layers", default=_listed_layers(config))
+    model_type = {"gemma3": "gemma3_text", "llama4": "llama4_text", "gemma4": "gemma4_text"}.get(
+        model_type, model_type
+    )
+    layers = whole(
+        config, "num_hidden_layers", "num_layers", "n_layer", "n_layers", default=_listed_layers(config)
+    )
     hidden = whole(config, "hidden_size", "n_embd", "d_model")
     # A model without attention has no heads; its arithmetic takes the whole width for one.
     heads = whole(

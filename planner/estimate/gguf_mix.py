@@ -59,7 +59,7 @@ class _Mix:
         return layer < eighth or layer >= 7 * self.layers // 8 or (layer - eighth) % 3 == 2
 
     def values(self, layer: int) -> N:
-        """The type of the value projection."""
+        """Return the type of the value projection."""
         if self.name in _LOWEST:
             if self.shared_queries >= 4 or self.experts >= 4:
                 return N.Q4_K
@@ -94,40 +94,40 @@ class _Mix:
                 return self.base
 
     def queries(self, layer: int) -> N:
-        """The type of the query projection."""
+        """Return the type of the query projection."""
         del layer
         return {"iq3_xs": N.IQ3_XXS, "iq3_xxs": N.IQ2_S}.get(self.name, self.base)
 
     def keys(self, layer: int) -> N:
-        """The type of the key projection."""
+        """Return the type of the key projection."""
         if self.experts == 8:
             return N.Q4_K if self.name in _LOWEST else N.Q8_0
         return self.queries(layer)
 
     def output(self, layer: int) -> N:
-        """The type of the attention's output projection."""
+        """Return the type of the attention's output projection."""
         del layer
         if self.experts == 8:
             return N.Q5_K if self.base.nominal_bits <= 4 and self.name not in {"q4_0", "q4_1"} else self.base
         return _OUTPUT.get(self.name, self.base)
 
     def down(self, layer: int) -> N:
-        """The type of the MLP's down projection."""
+        """Return the type of the MLP's down projection."""
         first = layer < self.layers // 8
+        if self.name in _LOWEST:
+            low = N.IQ3_S if self.name in {"iq2_s", "iq2_m"} else N.Q2_K
+            return low if first else self.base
+        everywhere = {"q2_k": N.Q3_K, "q3_k_l": N.Q5_K}.get(self.name)
+        return everywhere or self._down(layer, first=first)
+
+    def _down(self, layer: int, *, first: bool) -> N:
         match self.name:
-            case _ if self.name in _LOWEST:
-                low = N.IQ3_S if self.name in {"iq2_s", "iq2_m"} else N.Q2_K
-                return low if first else self.base
-            case "q2_k":
-                return N.Q3_K
             case "q2_k_s" | "iq3_m" if first:
                 return N.Q4_K
             case "iq3_xxs" if not self.imatrix:
                 return N.Q4_K if first else N.Q3_K
             case "q3_k_m":
                 return N.Q5_K if layer < self.layers // 16 else N.Q4_K
-            case "q3_k_l":
-                return N.Q5_K
             case "q4_k_m" | "q5_k_m" if self.more_bits(layer):
                 return N.Q6_K
             case "iq4_nl" | "iq4_xs" if first and not self.imatrix:
@@ -140,12 +140,12 @@ class _Mix:
                 return self.base
 
     def gate(self, layer: int) -> N:
-        """The type of the MLP's gate and up projections."""
+        """Return the type of the MLP's gate and up projections."""
         middle = self.layers // 8 <= layer < 7 * self.layers // 8
         return N.IQ3_XXS if self.name == "iq3_xs" and middle else self.base
 
     def head(self, width: int) -> N:
-        """The type of the head, which is the embedding's too where they are tied."""
+        """Return the type of the head, which is the embedding's too where they are tied."""
         if self.base is N.Q8_0 or width % _block(self.base):
             return N.Q8_0
         return N.Q5_K if self.name in _HEAD_IN_5_BITS else N.Q6_K
@@ -208,7 +208,10 @@ def mix_bytes(architecture: Architecture, mix: str, *, imatrix: bool) -> float |
     add(rules.down, a.hidden_size, a.intermediate_size, layers=dense)
     if experts is not None:
         sparse = range(a.layers - a.sparse_layers, a.layers)
-        for width, copies in ((experts.intermediate_size, experts.count), (experts.shared_intermediate_size, 1)):
+        for width, copies in (
+            (experts.intermediate_size, experts.count),
+            (experts.shared_intermediate_size, 1),
+        ):
             if width:
                 add(rules.gate, width, a.hidden_size, copies=gates * copies, layers=sparse)
                 add(rules.down, a.hidden_size, width, copies=copies, layers=sparse)

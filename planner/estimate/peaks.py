@@ -100,6 +100,31 @@ def first_of_each(rows: Integers) -> Integers:
     return np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
 
 
+def _nothing(rows: int) -> Peaks:
+    return Peaks(
+        value=np.full(rows, np.nan),
+        lo=np.full(rows, np.nan),
+        hi=np.full(rows, np.nan),
+        rank=np.full(rows, -1, dtype=np.int64),
+        profile=np.full(rows, -1, dtype=np.int64),
+        exact=np.zeros(rows, dtype=np.bool_),
+        stale=np.zeros(rows, dtype=np.bool_),
+        inside=np.zeros(rows, dtype=np.bool_),
+        reach=np.zeros(rows),
+        spare=np.zeros(rows),
+    )
+
+
+def _octaves(points: Points, workload: Workload) -> Floats:
+    """Return how far each point's workload lies from the one asked for."""
+    apart: Floats = np.sqrt(
+        np.log2(points.input_tokens / workload.input_tokens) ** 2
+        + np.log2(points.output_tokens / workload.output_tokens) ** 2
+        + np.log2(points.concurrency / workload.concurrency) ** 2
+    )
+    return apart
+
+
 def recorded_peaks(
     columns: Columns,
     degree: Integers,
@@ -111,18 +136,7 @@ def recorded_peaks(
 ) -> Peaks:
     """Return the recorded peaks of the rows of `columns`; `points` are theirs, on the devices asked for."""
     n = len(columns)
-    peaks = Peaks(
-        value=np.full(n, np.nan),
-        lo=np.full(n, np.nan),
-        hi=np.full(n, np.nan),
-        rank=np.full(n, -1, dtype=np.int64),
-        profile=np.full(n, -1, dtype=np.int64),
-        exact=np.zeros(n, dtype=np.bool_),
-        stale=np.zeros(n, dtype=np.bool_),
-        inside=np.zeros(n, dtype=np.bool_),
-        reach=np.zeros(n),
-        spare=np.zeros(n),
-    )
+    peaks = _nothing(n)
     known = points.take(~np.isnan(points.peak_bytes))
     if accelerated:
         known = known.take(plausible_peaks(columns, known))
@@ -130,12 +144,7 @@ def recorded_peaks(
         return peaks
     exact = known.is_at(workload)
     stale = known.is_stale(now)
-    apart = (
-        np.log2(known.input_tokens / workload.input_tokens) ** 2
-        + np.log2(known.output_tokens / workload.output_tokens) ** 2
-        + np.log2(known.concurrency / workload.concurrency) ** 2
-    )
-    distance = np.where(exact, 0.0, np.sqrt(apart))
+    distance = np.where(exact, 0.0, _octaves(known, workload))
     order = np.lexsort((known.profile, -known.peak_bytes, distance, stale, known.rank, ~exact, known.row))
     best = order[first_of_each(known.row[order])]
     row = known.row[best]

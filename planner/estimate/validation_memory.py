@@ -24,7 +24,8 @@ from planner.domain.runtime import canonical
 from planner.domain.scheme import NumberFormat
 from planner.domain.units import GIB
 from planner.domain.variant import Variant
-from planner.estimate.columns import Columns
+from planner.domain.workload import Workload
+from planner.estimate.columns import Columns, Integers
 from planner.estimate.conformal import Distance
 from planner.estimate.evidence import Points
 from planner.estimate.gguf_mix import is_known_mix
@@ -45,7 +46,9 @@ OWN_MIX: Final = "weights of a mix whose rules its publisher alone knows"
 UNPACKED: Final = "weights of less than 8 bits kept in a byte each, which no scheme tells"
 MIXED_LAYERS: Final = "weights of a mix that was chosen layer by layer"
 PREALLOCATED: Final = "peaks of a runtime that fills the device whatever is asked of it"
-NO_PEAK: Final = "published peaks that are less than weights, KV cache and a context, or stand in a table of such"
+NO_PEAK: Final = (
+    "published peaks that are less than weights, KV cache and a context, or stand in a table of such"
+)
 TINY: Final = "resident memory of models smaller than what an interpreter's own memory varies by"
 
 
@@ -118,10 +121,7 @@ def counted_weight_trials(records: Records) -> Iterator[MemoryTrial]:
             if profile.basis is not Basis.MEASURED or profile.devices > 1 or profile.doubt is not None:
                 continue
             figure = by_id[profile.variant_id].weight_bytes
-            if figure.basis is Basis.MODELLED:
-                protocol = "scheme, counted"
-            else:
-                protocol = "headers"
+            protocol = "scheme, counted" if figure.basis is Basis.MODELLED else "headers"
             lo, hi = (figure.interval.lo, figure.interval.hi) if figure.interval else (figure.value,) * 2
             for point in profile.points:
                 counted = point.memory.weights_bytes
@@ -147,7 +147,9 @@ def _point_of(site: Site, position: int) -> ProfilePoint:
     return profile.points[int(site.points.position[position])]
 
 
-def _counted_otherwise(columns: Columns, terms: MemoryTerms, point: ProfilePoint) -> Iterator[tuple[str, int, Term]]:
+def _counted_otherwise(
+    columns: Columns, terms: MemoryTerms, point: ProfilePoint
+) -> Iterator[tuple[str, int, Term]]:
     """Yield the figures of a point that are no peak of a device, each with its estimate by the same definition."""
     memory = point.memory
     cache, live = terms.kv_cache, terms.activations
@@ -202,15 +204,31 @@ def _site_trials(records: Records, site: Site) -> Iterator[MemoryTrial]:
         if alike:
             yield _trial("peak", "variant", need, terms.total, common)
             if points.spare_bytes[position]:
-                yield _trial("footprint", "variant", need + float(points.spare_bytes[position]), terms.total, common)
+                yield _trial(
+                    "footprint", "variant", need + float(points.spare_bytes[position]), terms.total, common
+                )
         others = points.take(is_peak & same_run(points, points, position) & ~points.is_at(load))
         if len(others):
-            own: Points = replace(others, row=np.zeros(len(others), dtype=np.int64))
-            peaks = recorded_peaks(columns, degree, own, load, accelerated=accelerated, now=None)
-            if peaks.profile[0] >= 0:
-                found = _trial("peak", "point", need, Term(peaks.value, peaks.lo, peaks.hi), common)
-                away = Distance.INSIDE if peaks.inside[0] else Distance.OUTSIDE
-                yield msgspec.structs.replace(found, distance=int(away), reach=float(peaks.reach[0]))
+            yield from _from_others(others, columns, degree, load, need=need, common=common)
+
+
+def _from_others(
+    others: Points,
+    columns: Columns,
+    degree: Integers,
+    load: Workload,
+    *,
+    need: float,
+    common: Mapping[str, Any],
+) -> Iterator[MemoryTrial]:
+    """Yield the need as other points of the same run give it."""
+    own: Points = replace(others, row=np.zeros(len(others), dtype=np.int64))
+    accelerated = common["memory"] == "device"
+    peaks = recorded_peaks(columns, degree, own, load, accelerated=accelerated, now=None)
+    if peaks.profile[0] >= 0:
+        found = _trial("peak", "point", need, Term(peaks.value, peaks.lo, peaks.hi), common)
+        away = Distance.INSIDE if peaks.inside[0] else Distance.OUTSIDE
+        yield msgspec.structs.replace(found, distance=int(away), reach=float(peaks.reach[0]))
 
 
 def peak_trials(records: Records) -> Iterator[MemoryTrial]:

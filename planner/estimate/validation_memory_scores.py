@@ -148,11 +148,9 @@ def memory_regressions(before: Iterable[MemoryScore], after: Iterable[MemoryScor
         aim = AIMS.get(key)
         if aim is not None and score.median_error > aim:
             found.append(f"{name}: median error {score.median_error:.2%}, promised {aim:.2%}")
-        if old is not None and old.false_fit_rate is not None and score.false_fit_rate is not None:
-            if score.false_fit_rate > max(old.false_fit_rate + _ROUNDING, RISK):
-                found.append(
-                    f'{name}: {score.false_fit_rate:.1%} of "fits" are false, were {old.false_fit_rate:.1%}'
-                )
+        before_rate, rate = old.false_fit_rate if old else None, score.false_fit_rate
+        if before_rate is not None and rate is not None and rate > max(before_rate + _ROUNDING, RISK):
+            found.append(f'{name}: {rate:.1%} of "fits" are false, were {before_rate:.1%}')
     found += [
         f"memory, {kind} ({memory}), {protocol}: no longer scored"
         for kind, protocol, memory in sorted(set(known) - set(current))

@@ -23,7 +23,13 @@ from planner.estimate.priors import Z
 from planner.estimate.validation import Records, trials
 from planner.estimate.validation_constants import constants_module
 from planner.estimate.validation_memory import RISK, MemoryTrial
-from planner.estimate.validation_memory_scores import AIMS, RISKS, MemoryScore, memory_regressions, memory_score
+from planner.estimate.validation_memory_scores import (
+    AIMS,
+    RISKS,
+    MemoryScore,
+    memory_regressions,
+    memory_score,
+)
 from planner.estimate.validation_page import baseline, memory_baseline, render
 from planner.estimate.validation_report import Validation, validate
 from planner.estimate.validation_scores import (

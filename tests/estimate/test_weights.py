@@ -41,10 +41,19 @@ def test_mixes_have_the_bits_that_llama_cpp_prints_for_an_8b(mix: str, bits: flo
     assert found * 8 / LLAMA_3_8B.parameters == pytest.approx(bits, rel=3e-5)
 
 
-@pytest.mark.parametrize(("mix", "gib"), [("q4_k_m", 39.6), ("q2_k", 24.56), ("iq2_xs", 19.69), ("q6_k", 53.91)])
+@pytest.mark.parametrize(
+    ("mix", "gib"), [("q4_k_m", 39.6), ("q2_k", 24.56), ("iq2_xs", 19.69), ("q6_k", 53.91)]
+)
 def test_values_of_a_70b_are_kept_in_more_bits(mix: str, gib: float) -> None:
     shape = msgspec.structs.replace(
-        LLAMA_3_8B, hidden_size=8192, layers=80, heads=64, kv_heads=8, head_dim=128, intermediate_size=28672, model_type="llama"
+        LLAMA_3_8B,
+        hidden_size=8192,
+        layers=80,
+        heads=64,
+        kv_heads=8,
+        head_dim=128,
+        intermediate_size=28672,
+        model_type="llama",
     )
     # Sizes of Llama 3 70B printed by the tables cited as dai_llama3.
     found = mix_bytes(shape, mix, imatrix=True)
