@@ -21,6 +21,8 @@ from planner.workspace.opened import Opened
 from planner.workspace.webhook_sending import send
 
 POLL_SECONDS: Final = 1.0
+STOP_SECONDS: Final = 5.0
+"""How long a server that stops waits for receivers."""
 BATCH: Final = 8
 """Deliveries that are tried at once; all of them end well within a claim."""
 KEEP_DAYS: Final = 30
@@ -44,9 +46,9 @@ class Courier:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the attempts that are under way."""
+        """Begin nothing more, and wait a little for the attempts under way: one that is left is made again later."""
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(timeout=STOP_SECONDS)
 
     def deliver_due(self) -> int:
         """Try every delivery that is due now, once; return how many were tried."""

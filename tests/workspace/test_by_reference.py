@@ -257,3 +257,37 @@ def test_an_object_that_is_replaced_while_it_is_read(workspace: Workspace, crede
     put("builds/moving/config.json", b"[]")
     with pytest.raises(Conflict, match="replaced"):
         list(bucket.read(file))
+
+
+def test_what_was_pushed_to_this_registry(workspace: Workspace, root: Path) -> None:
+    from planner.domain.upload import AddFile
+
+    artifacts = scan(root / "tiny")
+    for artifact in artifacts:
+        workspace.upload([(root / "tiny" / artifact.path).read_bytes()], sha256=artifact.sha256)
+    workspace.create_repository("acme/tiny-build")
+    workspace.create_ref("acme/tiny-build", "draft", None, is_tag=False)
+    made = workspace.commit(
+        "acme/tiny-build",
+        "draft",
+        [AddFile(artifact=artifact) for artifact in artifacts],
+        summary="a build",
+        description="",
+        parent=None,
+    )
+    assert made.commit.variant_id is None, "only `main` is registered by itself"
+    uri = f"hf:acme/tiny-build@{made.commit.id}"
+    dry = workspace.register_reference(RegisterReference(uri=uri, model="tiny", dry_run=True))
+    assert (dry.created, dry.dry_run, dry.bytes_new) == (True, True, 0)
+    with pytest.raises(InvalidInput, match="contradicts"):
+        workspace.register_reference(RegisterReference(uri=uri, model="tiny", scheme="int4"))
+    done = workspace.register_reference(RegisterReference(uri=uri, model="tiny", name="pushed"))
+    assert (done.digest, done.created) == (manifest_digest(artifacts), True)
+    assert workspace.variant("tiny/pushed").id == done.digest
+    by_branch = workspace.register_reference(RegisterReference(uri="hf:acme/tiny-build@draft"))
+    assert (by_branch.digest, by_branch.created) == (done.digest, False)
+    for missing in ("hf:acme/nothing", "hf:acme/tiny-build@nothing"):
+        with pytest.raises(NotFound):
+            workspace.register_reference(RegisterReference(uri=missing))
+    with pytest.raises(InvalidInput, match="provenance"):
+        workspace.register_reference(RegisterReference(uri=uri, runtimes=("vllm",)))
