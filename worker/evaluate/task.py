@@ -95,7 +95,9 @@ def evaluate_task(comparison: Comparison, task: Task, *, report: Report = ignore
         )
         protocol, chance = writer.protocol(), GENERATION_FLOOR
     cut = sum(item.cut for item in encoded)
-    remarks = (f"{cut} of {len(encoded)} items were cut on the left to fit the context",) if cut else ()
+    remarks: tuple[str, ...] = (
+        (f"{cut} of {len(encoded)} items were cut on the left to fit the context",) if cut else ()
+    )
     evaluations: list[Evaluation] = []
     problems: list[InvalidInput] = []
     for each in scored:
@@ -106,10 +108,12 @@ def evaluate_task(comparison: Comparison, task: Task, *, report: Report = ignore
         except InvalidInput as error:
             problems.append(error)
         else:
-            evaluations.append(finish(evaluation, remarks=remarks))
+            evaluations.append(evaluation)
     if not evaluations:
         raise problems[0]
-    return tuple(evaluations)
+    # A metric that says nothing beside one that does is told there, and not dropped in silence.
+    remarks += tuple(f"no other metric's evaluation: {problem.details['problem']}" for problem in problems)
+    return tuple(finish(evaluation, remarks=remarks) for evaluation in evaluations)
 
 
 def evaluation_of(

@@ -203,3 +203,12 @@ def test_what_few_items_cannot_decide_stays_undecided_and_says_how_many_would(ne
     assert norm.certification.decision is Decision.UNDECIDED
     assert norm.certification.more_items is not None
     assert norm.certification.more_items > 8
+
+
+def test_a_metric_that_says_nothing_is_told_beside_the_one_that_does():
+    """On these four items the reference model is right by `acc_norm` only; `acc` is not dropped in silence."""
+    few = read_task(task_path("next-line"), limit=4)
+    evaluations, refused = _tasks(few, variant=model_path(), baseline=model_path())
+    assert refused == ()
+    assert [evaluation.metric for evaluation in evaluations] == ["acc_norm"]
+    assert any("scores 0 in acc on all 4 items" in note for note in evaluations[0].notes)
