@@ -32,6 +32,7 @@ from planner.api import (
     hub_lfs,
     hub_view,
     hub_write,
+    hub_xet,
     imports,
     jobs,
     lifecycle,
@@ -90,8 +91,9 @@ def create_app(
         executor = ThreadPoolExecutor(THREADS, thread_name_prefix="handler")
         asyncio.get_running_loop().set_default_executor(executor)
         app.state.upload_threads = ThreadPoolExecutor(UPLOAD_THREADS, thread_name_prefix="upload")
-        app.state.service = service if service is not None else await asyncio.to_thread(_open, settings)
-        courier = _courier(app.state.service) if service is None else None
+        opened = await asyncio.to_thread(_open, settings) if service is None else None
+        courier = None if opened is None else _courier(opened)
+        app.state.service = service if opened is None else opened
         if freeze:
             gc.collect()
             gc.freeze()
@@ -101,8 +103,8 @@ def create_app(
             app.state.upload_threads.shutdown(wait=False, cancel_futures=True)
             if courier is not None:
                 await asyncio.to_thread(courier.stop)
-            if service is None:
-                await asyncio.to_thread(app.state.service.close)
+            if opened is not None:
+                await asyncio.to_thread(opened.close)
 
     def provide_service(state: State) -> Service:
         opened: Service = state.service
@@ -146,7 +148,7 @@ def create_app(
         guards=[check_query, check_lease],
     )
     app = Litestar(
-        route_handlers=[v1, hub.router, hub_write.router, hub_commit.router, hub_lfs.router, oauth.router, badge.badge, MetricsController, dashboard.router],
+        route_handlers=[v1, hub.router, hub_write.router, hub_commit.router, hub_lfs.router, hub_xet.token_router, hub_xet.router, oauth.router, badge.badge, MetricsController, dashboard.router],
         lifespan=[lifespan],
         dependencies={
             "service": Provide(provide_service, sync_to_thread=False),
