@@ -86,5 +86,9 @@ async def consume(
         finally:
             ahead.cancel()
 
-    # The thread works in the request's context, which says on whose behalf.
-    return await loop.run_in_executor(threads, copy_context().run, reader, pieces())
+    context = copy_context()  # it says on whose behalf the thread works
+
+    def read() -> T:
+        return context.run(reader, pieces())
+
+    return await loop.run_in_executor(threads, read)

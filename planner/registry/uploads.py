@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -123,13 +123,11 @@ def commit(tx: Transaction, id_: str, commit_: str) -> PushedCommit | None:
     return None if row is None else _as_commit(row)
 
 
-def registered(tx: Transaction, variant_ids: Iterable[str] | None = None) -> dict[str, tuple[str, ...]]:
+def registered(tx: Transaction) -> dict[str, tuple[str, ...]]:
     """Return the variants registered from each repository, by its id in lower case."""
     statement = select(PushedCommits.repository, PushedCommits.variant_id).where(
         PushedCommits.variant_id.is_not(None)
     )
-    if variant_ids is not None:
-        statement = statement.where(PushedCommits.variant_id.in_(list(variant_ids)))
     found: dict[str, tuple[str, ...]] = {}
     for repository, variant_id in tx.connection.execute(statement):
         found[repository] = (*found.get(repository, ()), variant_id or "")
@@ -144,13 +142,6 @@ def files(tx: Transaction, tree: str) -> tuple[Artifact, ...]:
     if found is None:
         raise NotFound("tree", tree)
     return found
-
-
-def referenced(tx: Transaction) -> Iterator[str]:
-    """Yield the sha256 of every file that some commit holds, so that nothing collects it."""
-    for held in tx.connection.execute(select(PushedTrees.files)).scalars():
-        for artifact in held:
-            yield artifact.sha256
 
 
 def head(tx: Transaction, id_: str, revision: str) -> PushedCommit | None:

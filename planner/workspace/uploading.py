@@ -20,6 +20,8 @@ from planner.artifacts.manifest import is_left_out
 from planner.artifacts.parts import Parts
 from planner.artifacts.signed_url import Signer, read_secret
 from planner.artifacts.weight_files import named
+from planner.artifacts.xet.assembly import assemble
+from planner.artifacts.xet.chunks import Chunks
 from planner.domain.upload import (
     MAIN,
     AddFile,
@@ -189,6 +191,18 @@ class Uploading(Recording):
         """Write a part of an object; it is on disk when this returns."""
         self._parts.write(session, chunks, size=size, start=start, length=length)
 
+    @cached_property
+    def _chunks(self) -> Chunks:
+        return Chunks(self.settings.blob_dir / "xorbs", self.store)
+
+    def take_xorb(self, xorb: str, pieces: Iterable[bytes]) -> bool:
+        """Keep chunks of an upload by Xet; False when they are here."""
+        return self._chunks.add(xorb, pieces)
+
+    def assemble(self, shard: bytes, *, limit: int) -> int:
+        """Store the files that a shard describes, and return how many they are."""
+        return len(assemble(shard, self._chunks, self.store, limit=limit))
+
     def complete_parts(self, session: str, *, sha256: str, size: int) -> Upload:
         """Make the parts a stored file."""
         blob = self._parts.complete(session, sha256=sha256, size=size)
@@ -240,8 +254,10 @@ class Uploading(Recording):
 
     def _places(self, artifacts: Iterable[Artifact]) -> dict[str, Path]:
         """Return where the bytes of files lie. Raises Conflict naming a file whose bytes are not here."""
+        wanted = list(artifacts)
+        self.missing([artifact.sha256 for artifact in wanted])  # what is here stays, until the commit names it
         found: dict[str, Path] = {}
-        for artifact in artifacts:
+        for artifact in wanted:
             place = self.store.path(artifact.sha256)
             if place is None:
                 raise Conflict(f"the bytes of `{artifact.path}` are not in the store; upload them first")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,7 +122,7 @@ def test_refs_are_named_as_git_allows(name: str) -> None:
 
 
 def test_a_commit_is_named_by_what_it_holds_follows_and_says() -> None:
-    said = {
+    said: dict[str, Any] = {
         "repository": "a/b",
         "parent": None,
         "tree": tree_digest([file("a")]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -29,14 +30,14 @@ TOKEN = "hf_" + "a" * 34
 """Old releases send no write without a token; a server without authentication reads none."""
 
 
-def environment(url: str, home: Path) -> dict[str, str]:
+def environment(url: str, home: Path, *, lfs: bool = False) -> dict[str, str]:
     return {
+        **({"HF_HUB_DISABLE_XET": "1"} if lfs else {}),
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "HF_HOME": str(home / "hf"),
         "HF_ENDPOINT": url,
         "HF_TOKEN": TOKEN,
-        "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "NO_PROXY": "*",
         "OMP_NUM_THREADS": "1",
@@ -44,10 +45,10 @@ def environment(url: str, home: Path) -> dict[str, str]:
     }
 
 
-def ran(command: list[str], url: str, home: Path) -> subprocess.CompletedProcess[str]:
+def ran(command: list[str], url: str, home: Path, *, lfs: bool = False) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
-        env=environment(url, home),
+        env=environment(url, home, lfs=lfs),
         capture_output=True,
         text=True,
         timeout=120,
@@ -89,8 +90,10 @@ def registered(url: str, name: str) -> list[Variant]:
         return [row.variant for row in rows if row.variant.name == name]
 
 
-def pushed_by(python: str, server: Server, folder: Path, home: Path, name: str) -> dict[str, object]:
-    done = ran([python, str(SCRIPT), f"acme/{name}", str(folder)], server.url, home)
+def pushed_by(
+    python: str, server: Server, folder: Path, home: Path, name: str, *, lfs: bool = False
+) -> dict[str, object]:
+    done = ran([python, str(SCRIPT), f"acme/{name}", str(folder)], server.url, home, lfs=lfs)
     assert done.returncode == 0, done.stderr
     found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -128,6 +131,38 @@ def check(found: dict[str, object], server: Server, folder: Path, name: str) -> 
 def test_the_installed_release_pushes(server: Server, folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
     check(pushed_by(sys.executable, server, folder, tmp_path, "installed"), server, folder, "installed")
+
+
+def test_the_installed_release_pushes_without_xet_where_it_is_told_to(
+    server: Server, folder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    check(
+        pushed_by(sys.executable, server, folder, tmp_path, "over-lfs", lfs=True), server, folder, "over-lfs"
+    )
+
+
+def test_files_that_share_most_bytes_travel_once(server: Server, tmp_path: Path) -> None:
+    """Xet: of a file that differs from one sent before, only the differing chunks are sent, also after the first upload."""
+    pytest.importorskip("hf_xet")
+    command = str(Path(sys.executable).with_name("hf"))
+    noise = random.Random(5).randbytes(12_000_000)
+    folder = tmp_path / "noise"
+    folder.mkdir()
+    (folder / "one.arrow").write_bytes(noise)
+    with network(server.url) as between:
+        done = ran([command, "upload", "acme/noise", str(folder), "."], between.url, tmp_path)
+        assert done.returncode == 0, done.stderr
+        first = between.sent
+        assert first > len(noise)
+        (folder / "two.arrow").write_bytes(noise[:5_000_000] + b"inserted" + noise[5_000_000:])
+        done = ran([command, "upload", "acme/noise", str(folder), "."], between.url, tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert between.sent - first < len(noise) / 10
+    done = ran([command, "download", "acme/noise", "--local-dir", "out"], server.url, tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in ("one.arrow", "two.arrow"):
+        assert (tmp_path / "out" / name).read_bytes() == (folder / name).read_bytes()
 
 
 @pytest.mark.timeout(1200)

@@ -53,7 +53,7 @@ def server(shared_dir: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def repository(request: pytest.FixtureRequest) -> str:
-    return "acme/" + request.node.name.removeprefix("test_").replace("_", "-")[:40]
+    return "acme/" + str(request.node.name).removeprefix("test_").replace("_", "-")[:40]
 
 
 @pytest.fixture
