@@ -152,5 +152,7 @@ def _bytes(environ: Mapping[str, str], name: str, default: int, *, least: int) -
     if not text:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) < 19 and int(text) >= least):
-        raise InvalidInput(name, f"`{text[:40]}` is not allowed", allowed=f"a number of bytes, at least {least}")
+        raise InvalidInput(
+            name, f"`{text[:40]}` is not allowed", allowed=f"a number of bytes, at least {least}"
+        )
     return int(text)
