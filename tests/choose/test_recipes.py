@@ -6,10 +6,10 @@ import pytest
 
 from planner.choose.builds import builds
 from planner.choose.recipes import LEFT_OUT, RECIPES, KnownRecipe
-from planner.choose.suggest import SHIPPED_TASKS
 from planner.choose.value_of_measurement import measurements
 from planner.domain.constraint import LossLimit
 from planner.domain.job import JobKind
+from planner.domain.job_spec import SHIPPED_TASKS
 from planner.domain.scenario import Hardware, Objective, Scenario
 from planner.domain.units import GIB
 from tests.choose.records import GPU, generate
