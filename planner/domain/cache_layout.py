@@ -42,10 +42,18 @@ _LAYER_SIZES: Final = ("num_key_value_heads", "head_dim", "v_head_dim", "sliding
 Config = Mapping[str, Any]
 
 
+_NOTHING: Final[Config] = {}
+
+
 def _strings(value: object) -> list[str]:
     if isinstance(value, list | tuple):
         return [str(item) for item in cast("Sequence[object]", value)]
     return []
+
+
+def _mapping(value: object) -> Config:
+    """Return a nested part of a configuration, an empty one where there is none."""
+    return cast("Config", value) if isinstance(value, Mapping) else _NOTHING
 
 
 def layer_kinds(config: Config, model_type: str, layers: int) -> list[str] | None:
@@ -143,8 +151,7 @@ def _delta_net(config: Config, hidden: int) -> tuple[int, int]:
 def _delta_attention(config: Config, hidden: int) -> tuple[int, int]:
     """Kimi delta attention, arXiv:2510.26692: three convolutions and a square matrix per head."""
     del hidden
-    own = config.get("linear_attn_config")
-    linear = cast("Config", own) if isinstance(own, Mapping) else {}
+    linear = _mapping(config.get("linear_attn_config"))
     heads = whole(linear, "num_heads", default=0) or whole(config, "linear_num_heads", "num_attention_heads")
     width = whole(linear, "head_dim", default=0) or whole(config, "linear_head_dim", "head_dim")
     kernel = whole(linear, "short_conv_kernel_size", default=0) or whole(
@@ -204,10 +211,9 @@ def _per_token(
 
 def _image_tokens(outer: Config) -> int:
     """Return the tokens that cross-attention layers cache of one image of the largest size (Llama 3.2 Vision)."""
-    vision = outer.get("vision_config")
-    if not isinstance(vision, Mapping):
+    vision = _mapping(outer.get("vision_config"))
+    if not vision:
         return 0
-    vision = cast("Config", vision)
     patches = whole(vision, "image_size", default=0) // max(whole(vision, "patch_size", default=1), 1)
     return whole(vision, "max_num_tiles", default=1) * (patches**2 + 1)
 
@@ -239,8 +245,7 @@ def cache_groups(
     if size is None:
         # A layer of an unknown kind is taken for full attention, which is the most it can be.
         kinds = [FULL if kind in {STATE, BOTH} else kind for kind in kinds]
-    named = config.get("per_layer_config")
-    own = cast("Config", named) if isinstance(named, Mapping) else {}
+    own = _mapping(config.get("per_layer_config"))
     uniform = not own and not any(config.get(name) for name in _OWN_SIZES)
     uniform = uniform and config.get("v_head_dim") in {None, head_dim}
     if uniform and mla is None and set(kinds) <= {FULL, SLIDING}:
@@ -266,9 +271,7 @@ def cache_groups(
 
 def _change(own: object) -> tuple[tuple[str, int], ...]:
     """Return the sizes that one layer has of its own."""
-    if not isinstance(own, Mapping):
-        return ()
-    named = cast("Config", own)
+    named = _mapping(own)
     return tuple((name, whole(named, name)) for name in _LAYER_SIZES if named.get(name) is not None)
 
 

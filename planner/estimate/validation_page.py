@@ -126,7 +126,7 @@ def _memory(report: Report) -> list[str]:
             "A *peak* is what was needed: blocks that PyTorch's allocator keeps free are given back before it fails, and are "
             "scored apart. Every figure is held against an estimate by its own definition: an allocator's peak without the "
             "context, what was held after a run without activations. *False fits, tightest*: the peak was above the smallest "
-            f"capacity at which the estimate says it fits with a risk of {RISK:.0%}. *Cards*: the verdicts \"fits\" on usual card "
+            f'capacity at which the estimate says it fits with a risk of {RISK:.0%}. *Cards*: the verdicts "fits" on usual card '
             "sizes of which at most half stayed free, and how many were wrong. Intervals of memory are priors and are not "
             "calibrated: peaks of too few models are known."
         ),
@@ -204,12 +204,12 @@ def render(report: Report) -> str:
 
 
 def _rounded(score: Score | MemoryScore) -> dict[str, object]:
-    found: dict[str, object] = {}
-    for name, value in msgspec.structs.asdict(score).items():
-        if isinstance(value, tuple):
-            found[name] = tuple(round(part, 4) for part in value)
-        else:
-            found[name] = round(value, 5) if isinstance(value, float) else value
+    found: dict[str, object] = msgspec.structs.asdict(score)
+    for name, value in found.items():
+        if isinstance(value, float):
+            found[name] = round(value, 5)
+    if isinstance(score, MemoryScore):
+        found["false_fits"] = [round(rate, 4) for rate in score.false_fits]
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import pytest
@@ -82,34 +82,28 @@ PARTICULAR: Final[dict[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def _tensors(item: Any, seen: set[int], depth: int = 4) -> Iterator[Any]:
+def _tensors(item: Any, depth: int = 9) -> Iterator[Any]:
     import torch
 
     if isinstance(item, torch.Tensor):
-        if id(item) not in seen:
-            seen.add(id(item))
-            yield item
+        yield item
     elif depth and isinstance(item, dict):
-        for part in item.values():
-            yield from _tensors(part, seen, depth - 1)
+        parts = cast("dict[str, Any]", item)
+        # A window's length is kept as a tensor too, and is no part of the cache.
+        for name, part in parts.items():
+            if name != "_sliding_window_tensor":
+                yield from _tensors(part, depth - 1)
     elif depth and isinstance(item, list | tuple):
-        for part in item:
-            yield from _tensors(part, seen, depth - 1)
+        for part in cast("list[Any]", item):
+            yield from _tensors(part, depth - 1)
+    elif depth and type(item).__module__.startswith("transformers."):
+        yield from _tensors(vars(item), depth - 1)
 
 
 def _held(cache: Any) -> int:
-    """Return the bytes of the cache's tensors; a window's length, kept as a tensor, is no part of it."""
-    seen: set[int] = set()
-    holders = [*cache.layers, {name: part for name, part in vars(cache).items() if name != "layers"}]
-    parts = [
-        {
-            name: part
-            for name, part in (holder if isinstance(holder, dict) else vars(holder)).items()
-            if name != "_sliding_window_tensor"
-        }
-        for holder in holders
-    ]
-    return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(parts, seen))
+    """Return the bytes of the cache's tensors, each counted once."""
+    found = {id(tensor): tensor for tensor in _tensors(cache)}
+    return sum(tensor.numel() * tensor.element_size() for tensor in found.values())
 
 
 def _between_steps(shape: Architecture) -> Architecture:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.domain.device import Device
+from planner.domain.architecture import Architecture
+from planner.domain.device import Device, Peak
 from planner.domain.figure import Basis, Figure
 from planner.domain.profile import Profile
 from planner.domain.variant import Variant
@@ -17,8 +18,10 @@ from planner.estimate.calibration import Metric
 from planner.estimate.columns import columns_of
 from planner.estimate.evidence import gather_evidence
 from planner.estimate.latency import Speeds, relevant_points
+from planner.estimate.priors import runtime_code, runtime_family
 from planner.estimate.roofline import Load, modelled_times, weight_bytes_read
-from tests.choose.records import GPU, MODELS, NOW, profile, variant
+from planner.estimate.weights import modelled_weight_bytes
+from tests.choose.records import GPU, LLAMA_3_8B, MODELS, NOW, SCHEMES, profile, variant
 
 LOAD = Workload(input_tokens=1024, output_tokens=256, concurrency=1)
 LLAMA, QWEN = MODELS[1], MODELS[4]
@@ -238,3 +241,31 @@ def test_what_is_asked_first_does_not_change_what_is_asked_next() -> None:
         assert figure(often, "tpot", quantile).value == figure(speeds(near), "tpot", quantile).value
     assert figure(often, "tpot", "p50").value == figure(often, "tpot", "mean").value
     assert figure(often, "end_to_end").value == figure(speeds(near), "end_to_end").value
+
+
+def _prefill(family: int, *, device: Device, tokens: int, shape: Architecture = LLAMA_3_8B) -> float:
+    weights = modelled_weight_bytes(shape, SCHEMES["bf16"])
+    columns = columns_of([(shape, weights, SCHEMES["bf16"], family)])
+    load = Load.of(Workload(input_tokens=tokens, output_tokens=2))
+    return float(modelled_times(columns, np.ones(1, dtype=np.int64), device, load).ttft[0])
+
+
+def test_fp16_accumulation_has_its_own_rate_where_the_runtime_uses_it() -> None:
+    slow = msgspec.structs.replace(GPU, peak=Peak(fp16=1e14, bf16=1e14))
+    fast = msgspec.structs.replace(slow, peak=Peak(fp16=1e14, bf16=1e14, fp16_accumulate=2e14))
+    llama, vllm = runtime_code("llama.cpp"), runtime_code("vllm")
+    assert _prefill(llama, device=fast, tokens=4096) < 0.6 * _prefill(llama, device=slow, tokens=4096)
+    assert _prefill(vllm, device=fast, tokens=4096) == _prefill(vllm, device=slow, tokens=4096)
+
+
+def test_a_short_prompt_waits_for_its_dispatch_where_prefill_is_not_replayed() -> None:
+    replayed = runtime_family("transformers", "compiled")
+    short, long = (_prefill(replayed, device=GPU, tokens=tokens) for tokens in (16, 65_536))
+    assert short == pytest.approx(LLAMA_3_8B.layers * 1e-3)
+    assert long > 10 * short
+
+
+def test_every_chunk_of_a_prompt_reads_the_weights_once() -> None:
+    slow = msgspec.structs.replace(GPU, bandwidth_bytes_per_second=1e9, peak=Peak(fp16=1e18, bf16=1e18))
+    one, four = (_prefill(runtime_code("llama.cpp"), device=slow, tokens=tokens) for tokens in (512, 2048))
+    assert four == pytest.approx(4 * one, rel=0.01)
