@@ -26,12 +26,14 @@ def _distinct(failures: Booleans) -> Booleans:
     """Return the distinct columns of `failures`."""
     if len(failures) > _PACKED:
         return np.unique(failures, axis=1)
-    packed = np.zeros(failures.shape[1], dtype=np.uint64 if len(failures) > _COUNTED else np.uint16)
+    codes = np.zeros(failures.shape[1], dtype=np.int64)
     for number, failed in enumerate(failures):
-        packed |= failed.astype(packed.dtype) << packed.dtype.type(number)
-    packed = np.unique(packed) if len(failures) > _COUNTED else np.flatnonzero(np.bincount(packed))
-    packed = packed.astype(np.int64)
-    return (packed[None, :] >> np.arange(len(failures))[:, None] & 1).astype(np.bool_)
+        codes += failed * np.int64(1 << number)
+    packed: Integers = (
+        np.unique(codes) if len(failures) > _COUNTED else np.flatnonzero(np.bincount(codes)).astype(np.int64)
+    )
+    distinct: Booleans = (packed[None, :] >> np.arange(len(failures))[:, None] & 1).astype(np.bool_)
+    return distinct
 
 
 def _conflicts(failures: Booleans, members: tuple[int, ...]) -> bool:

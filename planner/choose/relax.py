@@ -110,7 +110,7 @@ def _by_model(index: Index, scenario: Scenario, accepted: Integers) -> Change | 
         if selector.kind is SelectorKind.SIZE
         else msgspec.structs.replace(selector, size_billions=None)
     )
-    models = [index.model_list[number] for number in np.unique(index.model[accepted]).tolist()]
+    models = [index.model_list[int(number)] for number in np.unique(index.model[accepted])]
     sizes = {model.size_billions for model in models if wider.selects(model)}
     smaller = [size for size in sizes if size < asked]
     if not sizes:

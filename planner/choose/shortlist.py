@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from planner.choose.census import TIERS, Census
 from planner.choose.explain import MAX_LISTED
@@ -44,11 +45,12 @@ _SAMPLED: Final = 4096
 """Values up to which no sample is drawn."""
 _SAMPLE: Final = 512
 
-Keys = Iterable[Callable[[Integers], Floats]]
-Values = Callable[[Integers], Floats]
+Column = npt.NDArray[np.float64] | npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.bool_]
+Values = Callable[[Integers], Column]
+Keys = Iterable[Values]
 
 
-def smallest(values: Floats, count: int) -> float:
+def smallest(values: Column, count: int) -> float:
     """Return the `count`-th smallest value.
 
     A sample guesses it: what lies below the guess, and how much equals it, mostly settles the rest.
@@ -89,7 +91,7 @@ def least_by_weight(survey: Survey, places: Integers, count: int, value: Values)
     """
     seen = places[survey.is_recorded[places]]
     plain = places[~survey.is_recorded[places]]
-    values = [value(seen)] if len(seen) else []
+    values: list[Floats] = [np.asarray(value(seen), dtype=np.float64)] if len(seen) else []
     tried = [seen]
     kind = survey.kind[plain]
     begins = np.flatnonzero(np.concatenate(([True], kind[1:] != kind[:-1]))) if len(plain) else kind
@@ -100,7 +102,7 @@ def least_by_weight(survey: Survey, places: Integers, count: int, value: Values)
         sizes = high - low
         offsets = np.concatenate(([0], sizes.cumsum()))
         at = plain[np.repeat(low - offsets[:-1], sizes) + np.arange(offsets[-1])]
-        found = value(at)
+        found = np.asarray(value(at), dtype=np.float64)
         tried.append(at)
         values.append(found)
         known = np.concatenate(values)
@@ -113,6 +115,25 @@ def least_by_weight(survey: Survey, places: Integers, count: int, value: Values)
     if len(known) <= count:
         return all_tried
     return all_tried[known <= smallest(known, count)]
+
+
+def _clipped(margin: Values) -> Values:
+    """Return margins as they count among several: none less than nothing, none more than PAST."""
+
+    def value(places: Integers) -> Column:
+        found: Floats = np.nan_to_num(np.asarray(margin(places), dtype=np.float64), posinf=PAST)
+        return np.clip(found, 0.0, PAST)
+
+    return value
+
+
+def _past_of(survey: Survey) -> Values:
+    """Return how far places are past all bounds they fail."""
+
+    def value(places: Integers) -> Column:
+        return past(survey.judge(places))
+
+    return value
 
 
 class Shortlist:
@@ -259,7 +280,7 @@ class Shortlist:
         """Whether what the objective minimizes is worked out row by row and never falls with weight."""
         return self._scenario.objective not in {Objective.MOST_ACCURATE, Objective.SMALLEST}
 
-    def _objective(self, places: Integers) -> Floats:
+    def _objective(self, places: Integers) -> Column:
         """Return what the objective minimizes at some accepted places."""
         survey = self.survey
         match self._scenario.objective:
@@ -355,9 +376,9 @@ class Shortlist:
             return places
         if len(failing) == 1:
             margin, by_weight = self._margin(failing[0])
-            value: Values = lambda at: np.clip(np.nan_to_num(margin(at), posinf=PAST), 0.0, PAST)  # noqa: E731
+            value = _clipped(margin)
         else:
-            value, by_weight = (lambda at: past(survey.judge(at))), False
+            value, by_weight = _past_of(survey), False
             if survey.single and not any(is_by_row(survey.judgements[number]) for number in failing):
                 by_weight = True
         if by_weight:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from unittest.mock import patch
 
@@ -18,7 +18,7 @@ from planner.choose.index import Index
 from planner.choose.planner import plan
 from planner.choose.rank import rank
 from planner.choose.setting import resolve
-from planner.choose.shortlist import least, smallest
+from planner.choose.shortlist import Values, least, smallest
 from planner.choose.survey import Survey
 from planner.domain.constraint import Constraint, CostBasis, CostLimit, ThroughputFloor
 from planner.domain.lifecycle import LifecycleState, VariantState
@@ -59,7 +59,7 @@ def index_of(size: int, seed: int) -> Index:
 
 
 @contextmanager
-def judging(few: int) -> Iterator[None]:
+def judging(few: int) -> Generator[None]:
     """Judge every row in full up to `few` of them."""
     with patch.object(narrow, "FEW", few):
         yield
@@ -147,9 +147,8 @@ def test_the_least_by_several_keys_hold_the_first_of_the_sorted(
     rows: list[tuple[int, int]], count: int
 ) -> None:
     table = np.array(rows, dtype=np.float64)
-    found = least(
-        np.arange(len(rows)), count, [lambda at: table[at, 0], lambda at: table[at, 1], lambda at: at]
-    )
+    keys: tuple[Values, ...] = (lambda at: table[at, 0], lambda at: table[at, 1], lambda at: at)
+    found = least(np.arange(len(rows)), count, keys)
     assert set(sorted(range(len(rows)), key=lambda at: (rows[at], at))[:count]) <= set(found.tolist())
     assert len(found) == min(count, len(rows))
 
@@ -163,4 +162,4 @@ def test_kinds_stand_together_and_grow_heavier(seed: int) -> None:
         rows = layout.row[start:end]
         assert (np.diff(weights[rows]) >= 0).all()
         assert (layout.kind[rows] == number).all()
-        assert len({(index.row_models[row].id, index.records[row].scheme) for row in rows.tolist()}) == 1
+        assert len({(index.records[int(row)].model_id, index.records[int(row)].scheme) for row in rows}) == 1
