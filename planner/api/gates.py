@@ -11,7 +11,7 @@ from litestar.params import BodyKwarg, JSONBody, QueryParameter
 from planner.api.parameters import Cursor, Limit, Name, ServiceParameter, Text
 from planner.domain.listing import Page
 from planner.gate.policy import Policy
-from planner.gate.report import GateReport, Verdict
+from planner.gate.report import GateReport, GateVerdict
 from planner.wire.gating import GateAllRequest, GateRequest, GateRow, PolicyCheck
 from planner.wire.page import DEFAULT_LIMIT
 
@@ -85,7 +85,9 @@ def check_policy(service: ServiceParameter, data: JSONBody[Policy]) -> PolicyChe
 def list_gates(
     service: ServiceParameter,
     variant: Text = None,
-    verdict: Annotated[Verdict | None, QueryParameter(description="Only those with this verdict.")] = None,
+    verdict: Annotated[
+        GateVerdict | None, QueryParameter(description="Only those with this verdict.")
+    ] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> GateReportPage:

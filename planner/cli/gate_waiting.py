@@ -8,8 +8,7 @@ from typing import Final, Protocol
 from planner.cli.render.progress import share_progress
 from planner.domain.job import Job, JobState
 from planner.errors import Unavailable
-from planner.gate.report import GateReport, Verdict
-from planner.gate.report import JobState as Standing
+from planner.gate.report import GateReport, GateVerdict, JobStanding
 from planner.wire.gating import GateRequest, Gating
 
 POLL_SECONDS: Final = 2.0
@@ -34,7 +33,7 @@ def wait_for_verdict(
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     with share_progress("waiting for a worker", quiet=quiet) as progress:
         known: set[str] = set()
-        while report.verdict is Verdict.INCONCLUSIVE:
+        while report.verdict is GateVerdict.INCONCLUSIVE:
             watched = _watched(report)
             while True:
                 jobs = _look(service, watched)
@@ -52,7 +51,7 @@ def wait_for_verdict(
 
 def _watched(report: GateReport) -> tuple[str, ...]:
     """Return the jobs under way."""
-    active = {Standing.QUEUED, Standing.ALREADY}
+    active = {JobStanding.QUEUED, JobStanding.ALREADY}
     return tuple(dict.fromkeys(each.job_id for each in report.jobs if each.job_id and each.state in active))
 
 

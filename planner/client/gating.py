@@ -10,7 +10,7 @@ import msgspec
 from planner.client.calls import BATCH_PATIENCE, PREFIX, Call, segment
 from planner.domain.listing import Page
 from planner.gate.policy import Policy
-from planner.gate.report import GateReport, Verdict
+from planner.gate.report import GateReport, GateVerdict
 from planner.wire.gating import GateAllRequest, GateRequest, GateRow, PolicyCheck
 from planner.wire.page import DEFAULT_LIMIT
 
@@ -40,7 +40,7 @@ class Gating(ABC):
         self,
         *,
         variant: str | None = None,
-        verdict: Verdict | None = None,
+        verdict: GateVerdict | None = None,
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
     ) -> Page[GateReport]:

@@ -7,11 +7,11 @@ between the tests, so tasks that share items or a model may be judged together.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import msgspec
 
-
-class Adjusted(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Adjusted:
     """A p-value among several: rejected when `p_value` <= alpha, which is the same as raw p-value <= `level`."""
 
     p_value: float

@@ -11,7 +11,16 @@ from planner.gate.evidence import Evidence
 from planner.gate.limits import limit_trial
 from planner.gate.missing_work import wanted_jobs
 from planner.gate.policy import Policy
-from planner.gate.report import Check, CheckKind, CheckState, Flips, GateJob, Verdict, sentence_of, verdict_of
+from planner.gate.report import (
+    CheckKind,
+    CheckState,
+    Flips,
+    GateCheck,
+    GateJob,
+    GateVerdict,
+    sentence_of,
+    verdict_of,
+)
 from planner.gate.screen import screen_checks
 from planner.gate.tasks import Records, flips_of, task_trial
 from planner.gate.trial import Trial, decide
@@ -21,9 +30,9 @@ from planner.gate.trial import Trial, decide
 class Judgement:
     """What the evidence says about a policy."""
 
-    verdict: Verdict
+    verdict: GateVerdict
     sentence: str
-    checks: tuple[Check, ...]
+    checks: tuple[GateCheck, ...]
     jobs: tuple[GateJob, ...]
     flips: tuple[Flips, ...]
 
@@ -64,7 +73,7 @@ def _placed(trial: Trial, field: str) -> Trial:
     return replace(trial, check=msgspec.structs.replace(trial.check, field=field))
 
 
-def _skipped(check: Check) -> Check:
+def _skipped(check: GateCheck) -> GateCheck:
     if check.kind is CheckKind.MEMORY and check.p_above is not None:
         return check
     return msgspec.structs.replace(

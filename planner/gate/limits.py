@@ -22,7 +22,7 @@ from planner.domain.units import Unit, format_ratio, format_value
 from planner.domain.variant import Variant
 from planner.gate.evidence import Evidence, staleness
 from planner.gate.policy import LatencyRule, Limit, MemoryRule, Policy, regression_of
-from planner.gate.report import Check, CheckKind, CheckState
+from planner.gate.report import CheckKind, CheckState, GateCheck
 from planner.gate.trial import Trial
 
 _NOT_COMPARED: Final = frozenset({"python", "variant-planner"})
@@ -104,7 +104,7 @@ def limit_trial(rule: Limit, policy: Policy, evidence: Evidence, *, now: datetim
         asked = f"at most {format_ratio(regression)} more than the reference"
     else:
         asked = f"at most {format_value(rule.limit or 0.0, unit)}"
-    check = Check(kind=kind, name=rule.title, rule=asked, state=CheckState.MISSING, reason="")
+    check = GateCheck(kind=kind, name=rule.title, rule=asked, state=CheckState.MISSING, reason="")
     if isinstance(rule, MemoryRule) and rule.measure == "weights":
         return _weights(check, rule, evidence)
     mine, stale = _groups(rule, evidence.profiles, policy, now=now)
@@ -206,7 +206,7 @@ def _groups(
     return groups, reason
 
 
-def _gap(check: Check, stale: str | None, missing: str) -> Trial:
+def _gap(check: GateCheck, stale: str | None, missing: str) -> Trial:
     if stale is not None:
         return Trial(
             msgspec.structs.replace(
@@ -228,7 +228,7 @@ def _unlike(mine: dict[Fingerprint, list[_Run]], theirs: dict[Fingerprint, list[
     return f"unlike runs are not compared: {'; '.join(nearest[:4])}"
 
 
-def _absolute(check: Check, rule: Limit, print_: Fingerprint, runs: list[_Run], unit: Unit) -> Trial:
+def _absolute(check: GateCheck, rule: Limit, print_: Fingerprint, runs: list[_Run], unit: Unit) -> Trial:
     basis = weakest(each.profile.basis for each in runs)
     check = _with_runs(check, runs, (f"runs of {print_}",))
     if len(runs) < MIN_RUNS:
@@ -237,7 +237,9 @@ def _absolute(check: Check, rule: Limit, print_: Fingerprint, runs: list[_Run], 
     return Trial(check, test, rule.limit or 0.0, unit, basis, least=rule.repeats, counted="runs")
 
 
-def _relative(check: Check, rule: Limit, mine: list[_Run], theirs: list[_Run], regression: float) -> Trial:
+def _relative(
+    check: GateCheck, rule: Limit, mine: list[_Run], theirs: list[_Run], regression: float
+) -> Trial:
     basis = weakest(each.profile.basis for each in (*mine, *theirs))
     fewest = min(len(mine), len(theirs))
     if fewest < max(MIN_RUNS, rule.repeats):
@@ -255,7 +257,7 @@ def _relative(check: Check, rule: Limit, mine: list[_Run], theirs: list[_Run], r
     return Trial(check, test, regression, Unit.RATIO, basis, least=rule.repeats, counted="runs")
 
 
-def _with_runs(check: Check, runs: Sequence[_Run], notes: tuple[str, ...]) -> Check:
+def _with_runs(check: GateCheck, runs: Sequence[_Run], notes: tuple[str, ...]) -> GateCheck:
     return msgspec.structs.replace(
         check,
         evidence=tuple(dict.fromkeys(each.profile.id for each in runs)),
@@ -264,7 +266,7 @@ def _with_runs(check: Check, runs: Sequence[_Run], notes: tuple[str, ...]) -> Ch
     )
 
 
-def _one_run(check: Check, run: _Run, rule: Limit, unit: Unit, basis: Basis) -> Check:
+def _one_run(check: GateCheck, run: _Run, rule: Limit, unit: Unit, basis: Basis) -> GateCheck:
     return msgspec.structs.replace(
         check,
         state=CheckState.INCONCLUSIVE,
@@ -277,7 +279,7 @@ def _one_run(check: Check, run: _Run, rule: Limit, unit: Unit, basis: Basis) -> 
     )
 
 
-def _weights(check: Check, rule: MemoryRule, evidence: Evidence) -> Trial:
+def _weights(check: GateCheck, rule: MemoryRule, evidence: Evidence) -> Trial:
     """Return the check of weight bytes, which headers say exactly: no runs are needed."""
     mine = _exact_bytes(evidence.variant)
     regression = regression_of(rule)

@@ -22,7 +22,7 @@ from planner.domain.variant import Variant
 from planner.gate.evidence import Evidence, task_name
 from planner.gate.limits import runs_of
 from planner.gate.policy import Limit, MemoryRule, Policy, Screen, TaskRule
-from planner.gate.report import Check, CheckState, GateJob
+from planner.gate.report import CheckState, GateCheck, GateJob
 from planner.gate.tasks import Records
 
 _OPEN: Final = frozenset({CheckState.INCONCLUSIVE, CheckState.MISSING, CheckState.STALE})
@@ -36,8 +36,8 @@ MAX_RUNS: Final = 20
 def wanted_jobs(
     policy: Policy,
     evidence: Evidence,
-    screen: Sequence[Check],
-    checks: Sequence[Check],
+    screen: Sequence[GateCheck],
+    checks: Sequence[GateCheck],
     records: Mapping[int, Records],
     *,
     sequential: bool,
@@ -70,7 +70,7 @@ def _once(jobs: Sequence[GateJob]) -> Iterator[GateJob]:
             yield each
 
 
-def _can_help(check: Check) -> bool:
+def _can_help(check: GateCheck) -> bool:
     """Return whether more items can decide: not where the margin is under the noise, or the loss lies at it."""
     return check.state is not CheckState.INCONCLUSIVE or check.more is not None
 
@@ -105,7 +105,7 @@ def _evaluating(
     rule: TaskRule,
     policy: Policy,
     evidence: Evidence,
-    check: Check,
+    check: GateCheck,
     records: Records | None,
     *,
     sequential: bool,
@@ -183,7 +183,7 @@ def _data(
     return {"dataset": {**blob, "name": task_name(task)}} if is_text else {"tasks": [blob]}, None
 
 
-def _measuring(rule: Limit, evidence: Evidence, check: Check) -> Iterator[SuggestedJob]:
+def _measuring(rule: Limit, evidence: Evidence, check: GateCheck) -> Iterator[SuggestedJob]:
     """Yield runs of the build, and of the reference where it is compared, in turn."""
     wants_reference = rule.regression is not None
     if wants_reference and evidence.reference is None:

@@ -13,7 +13,7 @@ from planner.gate.floor import Raised
 from planner.gate.policy import Policy
 
 
-class Verdict(StrEnum):
+class GateVerdict(StrEnum):
     """Of the whole gate."""
 
     PASS = "pass"  # noqa: S105 - no password
@@ -43,7 +43,7 @@ class CheckKind(StrEnum):
     MEMORY = "memory"
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class GateCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One rule, judged."""
 
     kind: CheckKind
@@ -100,7 +100,7 @@ class Flips(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[Flip, ...]
 
 
-class JobState(StrEnum):
+class JobStanding(StrEnum):
     """What became of a job that would decide a check."""
 
     WANTED = "wanted"
@@ -117,7 +117,7 @@ class GateJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     check: str
     job: SuggestedJob
-    state: JobState = JobState.WANTED
+    state: JobStanding = JobStanding.WANTED
     job_id: str | None = None
     detail: str | None = None
 
@@ -141,9 +141,9 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     against: str
     reference_id: str | None = None
     """The variant held against; None where it is a base that is not registered."""
-    verdict: Verdict
+    verdict: GateVerdict
     sentence: str
-    checks: tuple[Check, ...]
+    checks: tuple[GateCheck, ...]
     policy: Policy
     """In force: with the floor applied."""
     raised: tuple[Raised, ...] = ()
@@ -159,23 +159,23 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """0 pass, 3 fail, 4 inconclusive or evidence missing; 1 where a pass or fail could not do what it was to do."""
         if any(not effect.done for effect in self.effects):
             return 1
-        return {Verdict.PASS: 0, Verdict.FAIL: 3, Verdict.INCONCLUSIVE: 4}[self.verdict]
+        return {GateVerdict.PASS: 0, GateVerdict.FAIL: 3, GateVerdict.INCONCLUSIVE: 4}[self.verdict]
 
 
-def verdict_of(checks: tuple[Check, ...]) -> Verdict:
+def verdict_of(checks: tuple[GateCheck, ...]) -> GateVerdict:
     """Return the verdict over checks: one failure fails, and only what is all passed passes."""
     states = {check.state for check in checks}
     if CheckState.FAIL in states:
-        return Verdict.FAIL
-    return Verdict.PASS if states == {CheckState.PASS} else Verdict.INCONCLUSIVE
+        return GateVerdict.FAIL
+    return GateVerdict.PASS if states == {CheckState.PASS} else GateVerdict.INCONCLUSIVE
 
 
-def sentence_of(checks: tuple[Check, ...]) -> str:
+def sentence_of(checks: tuple[GateCheck, ...]) -> str:
     """Return the verdict in a sentence that names what decides."""
     verdict = verdict_of(checks)
-    if verdict is Verdict.PASS:
+    if verdict is GateVerdict.PASS:
         count = len(checks)
         return f"{count} of {count} checks pass" if count > 1 else f"{checks[0].name}: {checks[0].reason}"
-    wanted = {CheckState.FAIL} if verdict is Verdict.FAIL else set(CheckState) - {CheckState.PASS}
+    wanted = {CheckState.FAIL} if verdict is GateVerdict.FAIL else set(CheckState) - {CheckState.PASS}
     parts = [f"{check.name}: {check.reason}" for check in checks if check.state in wanted]
     return "; ".join(parts[:3]) + (f"; and {len(parts) - 3} more" if len(parts) > 3 else "")

@@ -17,7 +17,7 @@ from planner.domain.loss import bounds
 from planner.domain.units import Unit, format_value
 from planner.gate.evidence import Evidence, sort_evaluations, task_name
 from planner.gate.policy import SCREEN_FIGURES, Policy, Screen
-from planner.gate.report import Check, CheckKind, CheckState
+from planner.gate.report import CheckKind, CheckState, GateCheck
 
 _TITLES: Final = {
     "kl_mean": "mean KL divergence",
@@ -29,7 +29,7 @@ _LEAST: Final = frozenset({"top1_agreement"})
 """Figures that are better when larger."""
 
 
-def screen_checks(policy: Policy, evidence: Evidence, *, now: datetime) -> tuple[Check, ...]:
+def screen_checks(policy: Policy, evidence: Evidence, *, now: datetime) -> tuple[GateCheck, ...]:
     """Return a check for each figure that the policy screens by."""
     if policy.screen is None:
         return ()
@@ -52,12 +52,12 @@ def _fits(evaluation: Evaluation, screen: Screen) -> bool:
 
 def _check(
     name: str, screen: Screen, usable: list[Evaluation], stale: list[str], *, confidence: float
-) -> Check:
+) -> GateCheck:
     limit: float = getattr(screen, name)
     source = next((each for each in usable if getattr(each.fidelity, name) is not None), None)
     word = "at least" if name in _LEAST else "at most"
     unit = Unit.RATIO if name in {"top1_agreement", "flips"} else Unit.NATS
-    check = Check(
+    check = GateCheck(
         kind=CheckKind.SCREEN,
         name=_TITLES[name],
         rule=f"{word} {format_value(limit, unit)}",

@@ -21,7 +21,7 @@ from planner.domain.units import Unit, format_value
 from planner.errors import InvalidInput
 from planner.gate.evidence import Evidence, asked_alike, sort_evaluations, task_name
 from planner.gate.policy import Policy, TaskRule
-from planner.gate.report import Check, CheckKind, CheckState, Flip, Flips
+from planner.gate.report import CheckKind, CheckState, Flip, Flips, GateCheck
 from planner.gate.trial import Trial
 
 SHOWN_FLIPS: Final = 20
@@ -55,7 +55,7 @@ def task_trial(
 ) -> tuple[Trial, Records | None]:
     """Return the trial of one task, and the records it is judged by."""
     unit = Unit.RATIO if rule.kind is LossKind.RELATIVE else Unit.POINTS
-    check = Check(
+    check = GateCheck(
         kind=CheckKind.TASK,
         name=rule.title,
         rule=f"loss at most {format_value(rule.limit, unit)}",

@@ -11,14 +11,14 @@ from planner.domain.figure import Basis, Figure, Interval
 from planner.domain.margin_test import MarginTest
 from planner.domain.multiple_tests import Adjusted, holm
 from planner.domain.units import Unit, format_value
-from planner.gate.report import Check, CheckState
+from planner.gate.report import CheckState, GateCheck
 
 
 @dataclass(frozen=True)
 class Trial:
     """A check with everything but its verdict, or, without `test`, one that is decided already."""
 
-    check: Check
+    check: GateCheck
     test: MarginTest | None = None
     margin: float = 0.0
     unit: Unit = Unit.RATIO
@@ -32,7 +32,7 @@ class Trial:
     """What `size` counts, in words."""
 
 
-def decide(trials: Sequence[Trial], *, alpha: float) -> tuple[Check, ...]:
+def decide(trials: Sequence[Trial], *, alpha: float) -> tuple[GateCheck, ...]:
     """Return the checks, each decided at the level that Holm's procedure gives it, separately for passing and failing.
 
     A trial without a test takes part with a p-value of 1: what is missing makes the rest no easier.
@@ -51,7 +51,7 @@ def _p(trial: Trial, margin: float, *, above: bool) -> float:
     return trial.test.p_above(margin) if above else trial.test.p_below(margin)
 
 
-def _decided(trial: Trial, test: MarginTest, below: Adjusted, above: Adjusted, *, alpha: float) -> Check:
+def _decided(trial: Trial, test: MarginTest, below: Adjusted, above: Adjusted, *, alpha: float) -> GateCheck:
     upper, lower = test.upper(below.level), test.lower(above.level)
     interval = None
     if upper is not None and lower is not None:

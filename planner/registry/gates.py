@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 from planner.domain.listing import Page
 from planner.domain.webhook import EventKind
 from planner.errors import NotFound
-from planner.gate.report import GateReport, Verdict
+from planner.gate.report import GateReport, GateVerdict
 from planner.registry import events
 from planner.registry.checks import DEFAULT_LIMIT, check_document, check_id, check_time
 from planner.registry.gate_tables import Gates
@@ -20,9 +20,9 @@ from planner.registry.pages import Keyset, fetch
 from planner.registry.transaction import Transaction, WriteTransaction
 
 _EVENTS: Final = {
-    Verdict.PASS: EventKind.GATE_PASSED,
-    Verdict.FAIL: EventKind.GATE_FAILED,
-    Verdict.INCONCLUSIVE: EventKind.GATE_INCONCLUSIVE,
+    GateVerdict.PASS: EventKind.GATE_PASSED,
+    GateVerdict.FAIL: EventKind.GATE_FAILED,
+    GateVerdict.INCONCLUSIVE: EventKind.GATE_INCONCLUSIVE,
 }
 
 
@@ -67,7 +67,7 @@ def page(
     tx: Transaction,
     *,
     variant_id: str | None = None,
-    verdict: Verdict | None = None,
+    verdict: GateVerdict | None = None,
     limit: int = DEFAULT_LIMIT,
     cursor: str | None = None,
 ) -> Page[GateReport]:

@@ -9,7 +9,7 @@ import msgspec
 from planner.domain.listing import Page
 from planner.gate.floor import Raised
 from planner.gate.policy import Policy
-from planner.gate.report import CheckState, GateReport, Verdict
+from planner.gate.report import CheckState, GateReport, GateVerdict
 from planner.wire.page import DEFAULT_LIMIT
 
 MAX_GATED = 50
@@ -52,7 +52,7 @@ class GateRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     variant_id: str
     name: str
     model_id: str
-    verdict: Verdict
+    verdict: GateVerdict
     sentence: str
     states: dict[str, CheckState]
     """By check."""
@@ -86,7 +86,7 @@ class Gating(Protocol):
         self,
         *,
         variant: str | None = None,
-        verdict: Verdict | None = None,
+        verdict: GateVerdict | None = None,
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
     ) -> Page[GateReport]:

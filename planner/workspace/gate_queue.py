@@ -18,8 +18,7 @@ from planner.domain.job import Job, JobKind, JobState
 from planner.domain.job_requirement import parse
 from planner.domain.job_spec import check_spec
 from planner.errors import NotFound
-from planner.gate.report import GateJob, GateReport
-from planner.gate.report import JobState as Standing
+from planner.gate.report import GateJob, GateReport, JobStanding
 from planner.registry import jobs
 from planner.registry.transaction import Transaction, WriteTransaction
 from planner.wire.page import MAX_LIMIT
@@ -53,12 +52,12 @@ class GateQueue(Opened):
     ) -> GateJob:
         job = wanted.job
         if job.blocked is not None:
-            return msgspec.structs.replace(wanted, state=Standing.BLOCKED, detail=job.blocked)
+            return msgspec.structs.replace(wanted, state=JobStanding.BLOCKED, detail=job.blocked)
         waiting = active[_key(job.kind, job.spec)]
         if waiting:
             found = waiting.pop(0)
             return msgspec.structs.replace(
-                wanted, state=Standing.ALREADY, job_id=found.id, detail=found.state.value
+                wanted, state=JobStanding.ALREADY, job_id=found.id, detail=found.state.value
             )
         check_spec(job.kind, job.spec)
         requires = tuple(dict.fromkeys(str(parse(text)) for text in job.requires))
@@ -70,16 +69,16 @@ class GateQueue(Opened):
                     id=identity, kind=job.kind, spec=job.spec, requires=requires, created_at=self.now()
                 )
                 jobs.create(tx, fresh)
-                return msgspec.structs.replace(wanted, state=Standing.QUEUED, job_id=identity)
+                return msgspec.structs.replace(wanted, state=JobStanding.QUEUED, job_id=identity)
             if before.state is JobState.SUCCEEDED:
                 return msgspec.structs.replace(
                     wanted,
-                    state=Standing.ENDED,
+                    state=JobStanding.ENDED,
                     job_id=identity,
                     detail="it ran on this evidence, and its result does not count or adds nothing",
                 )
         return msgspec.structs.replace(
-            wanted, state=Standing.ENDED, detail=f"it failed or was cancelled {MAX_TRIES} times"
+            wanted, state=JobStanding.ENDED, detail=f"it failed or was cancelled {MAX_TRIES} times"
         )
 
 

@@ -21,7 +21,7 @@ from planner.gate.floor import Raised, apply_floor
 from planner.gate.judging import judge
 from planner.gate.policy import Policy, problems_of
 from planner.gate.policy_text import MAX_CHARACTERS, parse_policy
-from planner.gate.report import Effect, GateReport, Verdict
+from planner.gate.report import Effect, GateReport, GateVerdict
 from planner.registry import aliases, evaluations, gates, lifecycle, profiles, variants
 from planner.registry.transaction import ReadTransaction
 from planner.settings import Settings
@@ -96,7 +96,7 @@ class Gating(Lifecycle, GateQueue, Recording):
         if request.dry_run:
             return report
         jobs = report.jobs
-        if request.queue and report.verdict is Verdict.INCONCLUSIVE:
+        if request.queue and report.verdict is GateVerdict.INCONCLUSIVE:
             jobs = self.queue_gate_jobs(report)
         effects = self._effects(report, policy, alias, state)
         report = msgspec.structs.replace(report, jobs=jobs, effects=effects)
@@ -138,7 +138,7 @@ class Gating(Lifecycle, GateQueue, Recording):
         self,
         *,
         variant: str | None = None,
-        verdict: Verdict | None = None,
+        verdict: GateVerdict | None = None,
         limit: int = DEFAULT_LIMIT,
         cursor: str | None = None,
     ) -> Page[GateReport]:
@@ -200,9 +200,9 @@ class Gating(Lifecycle, GateQueue, Recording):
     def _effects(
         self, report: GateReport, policy: Policy, alias: Alias | None, state: LifecycleState
     ) -> tuple[Effect, ...]:
-        if report.verdict is Verdict.PASS and policy.on_pass.move_alias is not None:
+        if report.verdict is GateVerdict.PASS and policy.on_pass.move_alias is not None:
             return (self._promote(report, policy.on_pass.move_alias, alias, state),)
-        if report.verdict is Verdict.FAIL and policy.on_fail == "quarantine":
+        if report.verdict is GateVerdict.FAIL and policy.on_fail == "quarantine":
             return (self._quarantine(report, state),)
         return ()
 

@@ -9,7 +9,7 @@ from planner.api.access import PROMOTE, READ, need_of
 from planner.client import Client
 from planner.errors import InvalidInput, NotFound
 from planner.gate.policy_text import parse_policy
-from planner.gate.report import GateReport, Verdict
+from planner.gate.report import GateReport, GateVerdict
 from planner.wire.gating import GateAllRequest, GateRequest
 from tests.api.process import running_server
 from tests.gate.builds import evaluated, register
@@ -33,7 +33,7 @@ def test_a_gate_is_judged_and_found_again(api, build):
     assert api.get("/api/v1/gates").json()["items"] == []
     answer = api.post("/api/v1/gates", json={"variant": "build", "policy": BODY})
     report = msgspec.json.decode(answer.content, type=GateReport)
-    assert (answer.status_code, report.verdict) == (200, Verdict.PASS)
+    assert (answer.status_code, report.verdict) == (200, GateVerdict.PASS)
     assert api.get("/api/v1/aliases/prod").json()["alias"]["variant_id"] == build.id
     assert api.get(f"/api/v1/gates/{report.id}").json()["id"] == report.id
     listed = api.get("/api/v1/gates", params={"variant": build.id, "verdict": "pass"}).json()["items"]
@@ -78,15 +78,15 @@ def test_the_client_gives_what_a_workspace_gives(data_dir, tmp_path):
         evaluated(client, build, base, lost=12, gained=10, items=500)
         request = GateRequest(variant="build", policy=POLICY, queue=True, explain=True)
         report = client.gate(request)
-        assert report.verdict is Verdict.INCONCLUSIVE
+        assert report.verdict is GateVerdict.INCONCLUSIVE
         assert report.flips[0].worse == 12
         assert report.jobs[0].state.value == "blocked"
         evaluated(client, build, base, lost=40, gained=40, items=5000)
-        assert client.gate(msgspec.structs.replace(request, dry_run=True)).verdict is Verdict.PASS
+        assert client.gate(msgspec.structs.replace(request, dry_run=True)).verdict is GateVerdict.PASS
         decided = client.gate(request)
         assert decided.effects[0].done
         assert [each.id for each in client.gates(variant="build").items] == [decided.id, report.id]
-        assert client.gate_report(decided.id).verdict is Verdict.PASS
+        assert client.gate_report(decided.id).verdict is GateVerdict.PASS
         page = client.gate_all(GateAllRequest(policy=POLICY, model="gated-llama"), limit=1)
         assert page.items[0].name == "base"
         assert page.next_cursor is not None

@@ -11,7 +11,7 @@ from planner.gate.floor import apply_floor
 from planner.gate.judging import judge
 from planner.gate.policy import EvidenceRule, LatencyRule, Point, Policy, TaskRule, problems_of, regression_of
 from planner.gate.policy_text import parse_policy
-from planner.gate.report import Verdict
+from planner.gate.report import GateVerdict
 from tests.gate.records import NOW, evaluation, evidence, outcomes, policy
 
 AT = "at: {input_tokens: 128, output_tokens: 32}"
@@ -76,7 +76,7 @@ def test_a_repository_cannot_get_round_it():
         "tasks: [{task: maths, metric: acc, margin: 90pp}]",
     ):
         merged, _ = apply_floor(policy(rules), least)
-        assert judge(merged, evidence(bad), now=NOW).verdict is Verdict.FAIL, rules
+        assert judge(merged, evidence(bad), now=NOW).verdict is GateVerdict.FAIL, rules
 
 
 def test_a_floor_may_ask_for_little_but_moves_no_alias():

@@ -11,7 +11,7 @@ from planner.domain.evaluation import Fidelity
 from planner.domain.figure import Basis, Figure, Interval
 from planner.domain.units import Unit
 from planner.gate.judging import Judgement, judge
-from planner.gate.report import Check, CheckState, Verdict
+from planner.gate.report import CheckState, GateCheck, GateVerdict
 from tests.gate.records import (
     BASE,
     NOW,
@@ -33,7 +33,7 @@ def judged(rules: str, *evaluations, sequential: bool = False, flips: bool = Fal
     )
 
 
-def only(judgement: Judgement) -> Check:
+def only(judgement: Judgement) -> GateCheck:
     (check,) = judgement.checks
     return check
 
@@ -41,11 +41,11 @@ def only(judgement: Judgement) -> Check:
 @pytest.mark.parametrize(
     ("lost", "gained", "items", "verdict"),
     [
-        (40, 40, 5000, Verdict.PASS),
-        (20, 60, 5000, Verdict.PASS),
-        (250, 40, 5000, Verdict.FAIL),
-        (12, 10, 500, Verdict.INCONCLUSIVE),
-        (88, 20, 5000, Verdict.INCONCLUSIVE),
+        (40, 40, 5000, GateVerdict.PASS),
+        (20, 60, 5000, GateVerdict.PASS),
+        (250, 40, 5000, GateVerdict.FAIL),
+        (12, 10, 500, GateVerdict.INCONCLUSIVE),
+        (88, 20, 5000, GateVerdict.INCONCLUSIVE),
     ],
 )
 def test_the_three_verdicts(lost, gained, items, verdict):
@@ -55,9 +55,9 @@ def test_the_three_verdicts(lost, gained, items, verdict):
     assert check.figure is not None
     assert check.figure.interval is not None
     upper, lower = check.figure.interval.hi, check.figure.interval.lo
-    assert (upper < 0.02) == (verdict is Verdict.PASS)
-    assert (lower > 0.02) == (verdict is Verdict.FAIL)
-    assert (check.more is not None) == (verdict is Verdict.INCONCLUSIVE)
+    assert (upper < 0.02) == (verdict is GateVerdict.PASS)
+    assert (lower > 0.02) == (verdict is GateVerdict.FAIL)
+    assert (check.more is not None) == (verdict is GateVerdict.INCONCLUSIVE)
     assert check.minimum_detectable is not None
 
 
@@ -74,7 +74,7 @@ def test_points_and_percent_are_told_apart():
 
 def test_better_never_fails():
     for gained in (5, 50, 400):
-        assert judged(MATHS, evaluation(outcomes(0, gained, 2000))).verdict is not Verdict.FAIL
+        assert judged(MATHS, evaluation(outcomes(0, gained, 2000))).verdict is not GateVerdict.FAIL
 
 
 def test_several_tasks_share_the_error():
@@ -94,7 +94,7 @@ def test_several_tasks_share_the_error():
 
 def test_a_task_never_evaluated_is_missing_and_names_what_there_is():
     found = judged("tasks: [{task: law, margin: 1%}]", evaluation(outcomes(1, 1, 100)))
-    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.verdict is GateVerdict.INCONCLUSIVE
     assert only(found).state is CheckState.MISSING
     assert "maths (acc)" in only(found).reason
 
@@ -108,12 +108,12 @@ def test_a_score_without_records_is_no_evidence():
 
 def test_four_counts_are_enough():
     counted = msgspec.structs.replace(evaluation(outcomes(40, 40, 5000)), outcomes=())
-    assert judged(MATHS, counted).verdict is Verdict.PASS
+    assert judged(MATHS, counted).verdict is GateVerdict.PASS
 
 
 def test_first_items_of_a_task_are_that_task():
     part = evaluation(outcomes(40, 40, 5000), task="Maths[:5000]")
-    assert judged(MATHS, part).verdict is Verdict.PASS
+    assert judged(MATHS, part).verdict is GateVerdict.PASS
 
 
 def test_most_items_count_and_weak_evidence_does_not():
@@ -123,8 +123,8 @@ def test_most_items_count_and_weak_evidence_does_not():
     check = only(judged(MATHS, published))
     assert (check.state, "published" in check.reason) == (CheckState.MISSING, True)
     imported = msgspec.structs.replace(large, basis=Basis.IMPORTED)
-    assert judged(MATHS, imported).verdict is Verdict.PASS
-    assert judged(MATHS + "evidence: {bases: [measured]}", imported).verdict is Verdict.INCONCLUSIVE
+    assert judged(MATHS, imported).verdict is GateVerdict.PASS
+    assert judged(MATHS + "evidence: {bases: [measured]}", imported).verdict is GateVerdict.INCONCLUSIVE
 
 
 def test_doubt_keeps_an_evaluation_out():
@@ -146,20 +146,21 @@ def test_stale_evidence_decides_nothing(rule, words):
     assert check.state is CheckState.STALE
     assert words in check.reason
     assert (
-        judged(MATHS + rule, evaluation(outcomes(40, 40, 5000), age_days=40)).verdict is Verdict.INCONCLUSIVE
+        judged(MATHS + rule, evaluation(outcomes(40, 40, 5000), age_days=40)).verdict
+        is GateVerdict.INCONCLUSIVE
     )
 
 
 def test_the_right_version_and_age_are_fresh():
     rule = 'evidence: {max_age: 6w, versions: {transformers: "5.0.0"}}'
-    assert judged(MATHS + rule, evaluation(outcomes(40, 40, 5000), age_days=40)).verdict is Verdict.PASS
+    assert judged(MATHS + rule, evaluation(outcomes(40, 40, 5000), age_days=40)).verdict is GateVerdict.PASS
 
 
 def test_too_few_items_pass_nothing():
     rules = "min_items: 6000\n" + MATHS
     check = only(judged(rules, evaluation(outcomes(40, 40, 5000))))
     assert (check.state, check.more) == (CheckState.INCONCLUSIVE, 1000)
-    assert judged(rules, evaluation(outcomes(900, 0, 5000))).verdict is Verdict.FAIL
+    assert judged(rules, evaluation(outcomes(900, 0, 5000))).verdict is GateVerdict.FAIL
 
 
 def test_a_margin_under_the_noise_is_not_decidable():
@@ -170,9 +171,9 @@ def test_a_margin_under_the_noise_is_not_decidable():
     assert check.more is None
     assert judged(MATHS, good).jobs == ()
     within = evaluation(outcomes(150, 40, 5000), noise=0.03)  # 2.9 %: above the margin, and within the noise
-    assert judged(MATHS, within).verdict is Verdict.INCONCLUSIVE
+    assert judged(MATHS, within).verdict is GateVerdict.INCONCLUSIVE
     beyond = evaluation(outcomes(400, 40, 5000), noise=0.03)
-    assert judged(MATHS, beyond).verdict is Verdict.FAIL
+    assert judged(MATHS, beyond).verdict is GateVerdict.FAIL
 
 
 def test_the_base_against_itself_is_a_noise_floor():
@@ -188,7 +189,7 @@ def test_unknown_noise_is_said():
 
 
 @pytest.mark.parametrize(
-    ("loss", "verdict"), [(0.0, Verdict.PASS), (0.05, Verdict.FAIL), (0.02, Verdict.INCONCLUSIVE)]
+    ("loss", "verdict"), [(0.0, GateVerdict.PASS), (0.05, GateVerdict.FAIL), (0.02, GateVerdict.INCONCLUSIVE)]
 )
 def test_text_is_judged_by_documents(loss, verdict):
     assert judged("tasks: [{task: prose, margin: 2%}]", text(loss)).verdict is verdict
@@ -227,9 +228,9 @@ def test_sequential_mode_adds_evidence_up():
 
 def test_sequential_mode_decides_later_than_one_look():
     records = evaluation(outcomes(8, 8, 600))
-    assert judged(MATHS, records).verdict is Verdict.PASS
+    assert judged(MATHS, records).verdict is GateVerdict.PASS
     found = judged(MATHS, records, sequential=True)
-    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.verdict is GateVerdict.INCONCLUSIVE
     assert (only(found).more or 0) > 0
 
 
@@ -244,8 +245,8 @@ def test_against_another_variant_items_are_paired():
         reference=other,
         reference_evaluations=(evaluation(theirs, of=other),),
     )
-    assert found.verdict is Verdict.PASS
-    assert judged(MATHS, evaluation(mine)).verdict is Verdict.FAIL
+    assert found.verdict is GateVerdict.PASS
+    assert judged(MATHS, evaluation(mine)).verdict is GateVerdict.FAIL
     unlike = evaluation(theirs, of=other, protocol="p2")
     check = only(judged(rules, evaluation(mine), reference=other, reference_evaluations=(unlike,)))
     assert check.state is CheckState.MISSING
@@ -269,7 +270,7 @@ SCREEN = "screen: {kl_mean: 0.05, top1_agreement: 0.9}\n" + MATHS
 
 def test_the_screen_stops_what_is_broken():
     found = judged(SCREEN, with_fidelity(0.2, 0.7), evaluation(outcomes(40, 40, 5000)))
-    assert found.verdict is Verdict.FAIL
+    assert found.verdict is GateVerdict.FAIL
     states = [check.state for check in found.checks]
     assert states == [CheckState.FAIL, CheckState.FAIL, CheckState.SKIPPED]
     assert found.jobs == ()
@@ -278,13 +279,13 @@ def test_the_screen_stops_what_is_broken():
 def test_the_screen_passes_nothing_by_itself():
     found = judged(SCREEN, with_fidelity(0.0505, 0.95))  # not shown to exceed it
     assert [check.state for check in found.checks] == [CheckState.PASS, CheckState.PASS, CheckState.MISSING]
-    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.verdict is GateVerdict.INCONCLUSIVE
 
 
 def test_a_screen_without_fidelity_is_missing():
     found = judged(SCREEN, evaluation(outcomes(40, 40, 5000)))
     assert found.checks[0].state is CheckState.MISSING
-    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.verdict is GateVerdict.INCONCLUSIVE
     (job,) = found.jobs
     assert job.job.spec["dataset"] == {"from": "reference"}
 

@@ -8,7 +8,7 @@ from planner.domain.figure import Basis, Figure
 from planner.domain.profile import Stability
 from planner.domain.units import Unit
 from planner.gate.judging import judge
-from planner.gate.report import CheckState, Verdict
+from planner.gate.report import CheckState, GateVerdict
 from tests.gate.records import NOW, evidence, policy, profile, variant
 
 BASE = variant("base", base=None)
@@ -125,11 +125,11 @@ def test_weights_are_counted_not_sampled():
     found = judge(
         policy("memory: [{measure: weights, at_most: 1KiB}]"), evidence(variant=variant(size=2000)), now=NOW
     )
-    assert found.verdict is Verdict.FAIL
+    assert found.verdict is GateVerdict.FAIL
     assert found.checks[0].more is None
     half = variant(size=500)
     relative = judge(policy("memory: [{measure: weights, regression: 0%}]"), evidence(variant=half), now=NOW)
-    assert relative.verdict is Verdict.PASS
+    assert relative.verdict is GateVerdict.PASS
     assert relative.checks[0].figure is not None
     assert relative.checks[0].figure.value == pytest.approx(-0.5)
 

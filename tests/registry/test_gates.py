@@ -10,7 +10,7 @@ import pytest
 from planner.domain.webhook import EventKind
 from planner.errors import NotFound
 from planner.gate.judging import judge
-from planner.gate.report import Flips, GateReport, Verdict
+from planner.gate.report import Flips, GateReport, GateVerdict
 from planner.registry import events, gates
 from tests.gate.records import NOW, evaluation, evidence, outcomes, policy, variant
 
@@ -67,7 +67,7 @@ def test_reports_are_listed_newest_first_by_variant_and_verdict(registry, all_pa
             gates.add(tx, each)
         assert all_pages(lambda **kw: gates.page(tx, limit=2, **kw)) == kept[::-1]
         assert all_pages(lambda **kw: gates.page(tx, variant_id=other, limit=1, **kw)) == [kept[3], kept[1]]
-        assert all_pages(lambda **kw: gates.page(tx, verdict=Verdict.FAIL, **kw)) == [kept[4]]
+        assert all_pages(lambda **kw: gates.page(tx, verdict=GateVerdict.FAIL, **kw)) == [kept[4]]
 
 
 def test_an_unknown_gate_is_not_found(registry):

@@ -12,8 +12,7 @@ from planner.domain.job import Failure, FailureReason, JobState
 from planner.domain.lifecycle import LifecycleState
 from planner.errors import InvalidInput, NotFound
 from planner.gate.policy_text import parse_policy
-from planner.gate.report import CheckState, Verdict
-from planner.gate.report import JobState as Standing
+from planner.gate.report import CheckState, GateVerdict, JobStanding
 from planner.registry import aliases
 from planner.settings import load_settings
 from planner.wire.gating import GateAllRequest, GateRequest
@@ -45,7 +44,7 @@ def ask(variant, rules: str = PROMOTE, **changes) -> GateRequest:
 def test_a_pass_makes_and_moves_the_alias(workspace, base, build, tmp_path):
     evaluated(workspace, build, base, lost=40, gained=40, items=5000)
     report = workspace.gate(ask(build, actor="ci"))
-    assert (report.verdict, report.exit_code) == (Verdict.PASS, 0)
+    assert (report.verdict, report.exit_code) == (GateVerdict.PASS, 0)
     assert report.reference_id == base.id
     alias = workspace.alias("prod")
     assert (alias.alias.variant_id, alias.alias.actor) == (build.id, "ci")
@@ -74,14 +73,14 @@ def test_an_alias_that_moved_meanwhile_stays(workspace, base, build, monkeypatch
     (effect,) = other.effects
     assert not effect.done
     assert "was not moved" in effect.detail
-    assert (other.verdict, other.exit_code) == (Verdict.PASS, 1)
+    assert (other.verdict, other.exit_code) == (GateVerdict.PASS, 1)
     assert workspace.alias("prod").alias.variant_id == build.id
 
 
 def test_a_fail_quarantines_where_the_policy_says_so(workspace, base, build):
     evaluated(workspace, build, base, lost=600, gained=10, items=5000)
     warned = workspace.gate(ask(build, RULES))
-    assert (warned.verdict, warned.exit_code, warned.effects) == (Verdict.FAIL, 3, ())
+    assert (warned.verdict, warned.exit_code, warned.effects) == (GateVerdict.FAIL, 3, ())
     assert workspace.state(build.id).current.state is LifecycleState.ACTIVE
     report = workspace.gate(ask(build, actor="ci"))
     assert report.exit_code == 3
@@ -95,7 +94,7 @@ def test_what_is_withdrawn_is_not_promoted(workspace, base, build):
     evaluated(workspace, build, base, lost=40, gained=40, items=5000)
     workspace.set_state(build.id, SetState(state=LifecycleState.YANKED, reason="wrong tokenizer"))
     report = workspace.gate(ask(build))
-    assert (report.verdict, report.exit_code) == (Verdict.PASS, 1)
+    assert (report.verdict, report.exit_code) == (GateVerdict.PASS, 1)
     assert "yanked" in report.effects[0].detail
     with pytest.raises(NotFound):
         workspace.alias("prod")
@@ -104,7 +103,7 @@ def test_what_is_withdrawn_is_not_promoted(workspace, base, build):
 def test_a_dry_run_changes_nothing(workspace, base, build):
     evaluated(workspace, build, base, lost=40, gained=40, items=5000)
     report = workspace.gate(ask(build, dry_run=True, queue=True))
-    assert (report.verdict, report.effects) == (Verdict.PASS, ())
+    assert (report.verdict, report.effects) == (GateVerdict.PASS, ())
     assert workspace.gates().items == ()
     with pytest.raises(NotFound):
         workspace.alias("prod")
@@ -117,7 +116,7 @@ def test_against_an_alias_items_are_paired_with_what_it_points_at(workspace, bas
     evaluated(workspace, build, base, lost=195, gained=0, items=5000)
     workspace.move_alias("prod", old.id)
     against_base = workspace.gate(ask(build, RULES))
-    assert against_base.verdict is Verdict.FAIL
+    assert against_base.verdict is GateVerdict.FAIL
     report = workspace.gate(ask(build, RULES, against="alias:prod", explain=True))
     assert report.reference_id == old.id
     assert report.against == "alias:prod"
@@ -136,8 +135,8 @@ def test_history_outlives_the_verdicts(workspace, base, build):
     evaluated(workspace, build, base, lost=40, gained=40, items=5000)
     second = workspace.gate(ask(build, RULES))
     assert [each.id for each in workspace.gates(variant="build").items] == [second.id, first.id]
-    assert workspace.gate_report(first.id).verdict is Verdict.INCONCLUSIVE
-    assert [each.id for each in workspace.gates(verdict=Verdict.PASS).items] == [second.id]
+    assert workspace.gate_report(first.id).verdict is GateVerdict.INCONCLUSIVE
+    assert [each.id for each in workspace.gates(verdict=GateVerdict.PASS).items] == [second.id]
 
 
 def test_a_policy_that_says_nothing_is_refused_by_the_server_too(workspace, build):
@@ -160,7 +159,7 @@ def test_a_servers_floor_holds_whatever_the_policy_says(floored, tmp_path):
     evaluated(floored, build, base, lost=120, gained=20, items=5000)  # 2.7 %
     lax = RULES.replace("2%", "50%")
     report = floored.gate(ask(build, lax))
-    assert report.verdict is Verdict.FAIL
+    assert report.verdict is GateVerdict.FAIL
     assert {raised.field: raised.floor for raised in report.raised} == {
         "tasks.maths.margin": "1%",
         "min_items": "1000",
@@ -169,7 +168,7 @@ def test_a_servers_floor_holds_whatever_the_policy_says(floored, tmp_path):
     assert check.has_floor
     assert check.policy.tasks[0].margin == "1%"
     rows = floored.gate_all(GateAllRequest(policy=parse_policy(lax), model="gated-llama")).items
-    assert {row.name: row.verdict for row in rows}["build"] is Verdict.FAIL
+    assert {row.name: row.verdict for row in rows}["build"] is GateVerdict.FAIL
 
 
 @pytest.mark.parametrize(
@@ -191,15 +190,15 @@ def test_missing_work_is_queued_once(workspace, base, build):
     evaluated(workspace, build, base, lost=12, gained=10, items=500)
     first = workspace.gate(ask(build, QUEUED, queue=True))
     (job,) = first.jobs
-    assert job.state is Standing.QUEUED
+    assert job.state is JobStanding.QUEUED
     stored = workspace.job(job.job_id)
     assert stored.spec["limit"] > 500
     assert stored.spec["baseline"]["variant"] == base.id
     again = workspace.gate(ask(build, QUEUED, queue=True))
-    assert (again.jobs[0].state, again.jobs[0].job_id) == (Standing.ALREADY, job.job_id)
+    assert (again.jobs[0].state, again.jobs[0].job_id) == (JobStanding.ALREADY, job.job_id)
     assert len(workspace.jobs().items) == 1
     only_asked = workspace.gate(ask(build, QUEUED))
-    assert only_asked.jobs[0].state is Standing.WANTED
+    assert only_asked.jobs[0].state is JobStanding.WANTED
 
 
 def finish(workspace: Workspace, *, fails: bool = False) -> str:
@@ -218,13 +217,13 @@ def test_work_that_gave_nothing_is_not_queued_for_ever_and_what_failed_is_tried_
     workspace.gate(ask(build, QUEUED, queue=True))
     failed = finish(workspace, fails=True)
     second = workspace.gate(ask(build, QUEUED, queue=True)).jobs[0]
-    assert second.state is Standing.QUEUED
+    assert second.state is JobStanding.QUEUED
     assert second.job_id != failed
     finish(workspace)
     third = workspace.gate(ask(build, QUEUED, queue=True)).jobs[0]
-    assert (third.state, third.job_id) == (Standing.ENDED, second.job_id)
+    assert (third.state, third.job_id) == (JobStanding.ENDED, second.job_id)
     evaluated(workspace, build, base, lost=14, gained=10, items=600)
-    assert workspace.gate(ask(build, QUEUED, queue=True)).jobs[0].state is Standing.QUEUED
+    assert workspace.gate(ask(build, QUEUED, queue=True)).jobs[0].state is JobStanding.QUEUED
     assert sum(job.state is JobState.QUEUED for job in workspace.jobs().items) == 1
 
 
@@ -244,10 +243,10 @@ def test_a_measurement_is_queued_run_by_run(workspace, base, build):
         "     regression: 5%, device: h200-sxm, repeats: 3}\n"
     )
     report = workspace.gate(ask(build, rules, queue=True))
-    assert [job.state for job in report.jobs] == [Standing.QUEUED] * 6
+    assert [job.state for job in report.jobs] == [JobStanding.QUEUED] * 6
     assert len({job.job_id for job in report.jobs}) == 6
     again = workspace.gate(ask(build, rules, queue=True))
-    assert {job.state for job in again.jobs} == {Standing.ALREADY}
+    assert {job.state for job in again.jobs} == {JobStanding.ALREADY}
     assert {job.job_id for job in again.jobs} == {job.job_id for job in report.jobs}
 
 
@@ -259,7 +258,7 @@ def test_what_would_fail_is_said_of_every_variant_page_by_page(workspace, base, 
     page = workspace.gate_all(wanted, limit=2)
     rest = workspace.gate_all(wanted, limit=2, cursor=page.next_cursor)
     verdicts = {row.name: row.verdict for row in (*page.items, *rest.items)}
-    assert verdicts == {"base": Verdict.INCONCLUSIVE, "build": Verdict.PASS, "zbad": Verdict.FAIL}
+    assert verdicts == {"base": GateVerdict.INCONCLUSIVE, "build": GateVerdict.PASS, "zbad": GateVerdict.FAIL}
     assert {row.name: row.states for row in rest.items}["zbad"] == {"task maths (acc)": CheckState.FAIL}
     assert workspace.gates().items == ()
     assert workspace.state(bad.id).current.state is LifecycleState.ACTIVE
@@ -275,10 +274,10 @@ def test_shipped_evidence_of_the_reference_model_is_judged(workspace):
         for name in ("int8-weight-only", "mixed-loss-1", "int4-weight-only-g32", "int3-weight-only-g32")
     }
     assert verdicts == {
-        "int8-weight-only": Verdict.PASS,
-        "mixed-loss-1": Verdict.PASS,
-        "int4-weight-only-g32": Verdict.FAIL,
-        "int3-weight-only-g32": Verdict.FAIL,
+        "int8-weight-only": GateVerdict.PASS,
+        "mixed-loss-1": GateVerdict.PASS,
+        "int4-weight-only-g32": GateVerdict.FAIL,
+        "int3-weight-only-g32": GateVerdict.FAIL,
     }
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from planner.cli.render.answer import indent
 from planner.cli.render.tables import listing
 from planner.domain.units import format_value
-from planner.gate.report import Check, CheckState, Flips, GateReport, JobState, Verdict
+from planner.gate.report import CheckState, Flips, GateCheck, GateReport, GateVerdict, JobStanding
 from planner.wire.gating import GateRow
 
 STYLE: Final = {
@@ -20,7 +20,7 @@ STYLE: Final = {
 }  # fmt: skip
 
 
-def found_text(check: Check) -> str:
+def found_text(check: GateCheck) -> str:
     """Return what was found, with the bounds that decide: "0.9 % (-0.3 % … 2.2 %)"."""
     figure = check.figure
     if figure is None:
@@ -32,7 +32,7 @@ def found_text(check: Check) -> str:
     return f"{figure} ({ends})"
 
 
-def checks_table(checks: Iterable[Check]) -> Table:
+def checks_table(checks: Iterable[GateCheck]) -> Table:
     """Return one line for each check."""
     table = listing(("check", "asked", "found", "size", "detectable", "verdict", "why"))
     for check in checks:
@@ -120,6 +120,6 @@ def _print_jobs(out: Console, report: GateReport) -> None:
             each.check, each.job.kind.value, each.state.value, each.job_id or each.job.blocked or ""
         )
     out.print(indent(table))
-    able = any(each.state is JobState.WANTED and each.job.blocked is None for each in report.jobs)
-    if report.verdict is Verdict.INCONCLUSIVE and able:
+    able = any(each.state is JobStanding.WANTED and each.job.blocked is None for each in report.jobs)
+    if report.verdict is GateVerdict.INCONCLUSIVE and able:
         out.print(Text("  queue them: --queue; queue them and wait: --wait", style="dim"))

@@ -11,7 +11,7 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 from planner.cli.render.gate import found_text
-from planner.gate.report import Check, CheckState, GateReport
+from planner.gate.report import CheckState, GateCheck, GateReport
 
 _ILLEGAL: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold, not even escaped."""
@@ -55,7 +55,7 @@ def junit(report: GateReport) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _case(suite: ET.Element, check: Check) -> None:
+def _case(suite: ET.Element, check: GateCheck) -> None:
     case = ET.SubElement(
         suite, "testcase", {"classname": f"gate.{check.kind.value}", "name": _clean(check.name), "time": "0"}
     )

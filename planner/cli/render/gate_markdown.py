@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 from planner.cli.render.gate import found_text
-from planner.gate.report import Flips, GateReport, Verdict
+from planner.gate.report import Flips, GateReport, GateVerdict
 
 _SIGNS: Final = {
     "pass": "✅",
@@ -29,7 +29,7 @@ def markdown(report: GateReport) -> str:
         f"**{_text(report.name)}** (`{report.variant_id}`) against {_text(report.against)}",
         "",
     ]
-    if report.verdict is not Verdict.PASS:
+    if report.verdict is not GateVerdict.PASS:
         lines += [_text(report.sentence), ""]
     lines += ["| | check | asked | found | size | |", "|---|---|---|---|---:|---|"]
     for check in report.checks:

@@ -15,7 +15,7 @@ import msgspec
 
 import planner
 from planner.cli.render.gate import found_text
-from planner.gate.report import Check, CheckKind, CheckState, GateReport
+from planner.gate.report import CheckKind, CheckState, GateCheck, GateReport
 
 SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _RULES: Final = {
@@ -80,7 +80,7 @@ def sarif(report: GateReport, *, uri: str, line_of: Callable[[str], int | None])
 
 
 def _result(
-    check: Check, report: GateReport, rule: int, *, uri: str, line_of: Callable[[str], int | None]
+    check: GateCheck, report: GateReport, rule: int, *, uri: str, line_of: Callable[[str], int | None]
 ) -> dict[str, Any]:
     kind = _KINDS.get(check.state, "open")
     line = line_of(check.field) if check.field is not None else None

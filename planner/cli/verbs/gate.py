@@ -23,7 +23,7 @@ from planner.errors import InvalidInput
 from planner.gate.policy import Policy
 from planner.gate.policy_schema import schema
 from planner.gate.policy_text import MAX_CHARACTERS, InvalidPolicy, line_of, parse_policy
-from planner.gate.report import GateReport, Verdict
+from planner.gate.report import GateReport, GateVerdict
 from planner.wire.gating import GateAllRequest, GateRequest, PolicyCheck
 
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
@@ -143,7 +143,7 @@ def command(
     )
     with session.service() as service:
         report = service.gate(request)
-        if wait and report.verdict is Verdict.INCONCLUSIVE:
+        if wait and report.verdict is GateVerdict.INCONCLUSIVE:
             report = wait_for_verdict(service, request, report, minutes=wait_minutes, quiet=session.json)
     _write(
         report, policy_file, text, junit_file=junit_file, sarif_file=sarif_file, markdown_file=markdown_file
@@ -253,7 +253,7 @@ def _all(session: Session, wanted: GateAllRequest, *, limit: int, cursor: str | 
         return 0
     out = console()
     print_page(out, rows_table(page.items), next_cursor=page.next_cursor, empty="no variant matches")
-    counts = [(verdict.value, sum(row.verdict is verdict for row in page.items)) for verdict in Verdict]
+    counts = [(verdict.value, sum(row.verdict is verdict for row in page.items)) for verdict in GateVerdict]
     out.print(Text(", ".join(f"{count} {name}" for name, count in counts if count), style="bold"))
     return 0
 

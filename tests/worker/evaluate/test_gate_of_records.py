@@ -11,7 +11,7 @@ from tests.gate.records import evidence, policy
 torch = pytest.importorskip("torch")
 
 from planner.gate.judging import judge  # noqa: E402
-from planner.gate.report import CheckState, Verdict  # noqa: E402
+from planner.gate.report import CheckState, GateVerdict  # noqa: E402
 from tests.worker.evaluate.test_task import _tasks, damaged  # noqa: E402
 from worker.evaluate.task_file import read_task  # noqa: E402
 from worker.reference import model_path  # noqa: E402
@@ -38,7 +38,7 @@ def test_a_damaged_model_fails(damaged, next_line):
     assert not refused
     judged = gate(found, "tasks: [{task: next-line, metric: acc_norm, margin: 5%}]\nevidence: {max_age: 1h}")
     (check,) = judged.checks
-    assert judged.verdict is Verdict.FAIL, check
+    assert judged.verdict is GateVerdict.FAIL, check
     assert check.size == 20
     (flips,) = judged.flips
     assert flips.worse > flips.better
@@ -57,4 +57,4 @@ def test_an_undamaged_model_on_few_items_is_not_passed_too_early(next_line):
     assert job.job.spec["tasks"] == [{"from": "reference", "task": "next-line"}]
     assert job.job.spec["limit"] == 20 + (check.more or 0)
     wide = gate(found, "tasks: [{task: next-line, margin: 40pp}]")
-    assert wide.verdict is Verdict.PASS
+    assert wide.verdict is GateVerdict.PASS
