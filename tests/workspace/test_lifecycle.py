@@ -34,8 +34,10 @@ def _chosen(workspace: Workspace) -> str | None:
     return result.chosen.variant_id if isinstance(result, Recommended) else None
 
 
-def _set(workspace: Workspace, variant: str, state: LifecycleState, **more: str) -> None:
-    workspace.set_state(variant, SetState(state=state, reason="because", **more))
+def _set(
+    workspace: Workspace, variant: str, state: LifecycleState, *, replacement: str | None = None
+) -> None:
+    workspace.set_state(variant, SetState(state=state, reason="because", replacement=replacement))
 
 
 def test_answers_follow_states_at_once_in_every_process(workspace, settings, pair) -> None:
