@@ -224,7 +224,13 @@ def test_profile_figures(catalogue):
             ]  # fmt: skip
             known = [f for f in figures if f is not None]
             memory = point.memory
-            counted = (memory.peak_device_bytes, memory.peak_reserved_bytes, memory.peak_rss_bytes, memory.held_bytes, memory.weights_bytes)
+            counted = (
+                memory.peak_device_bytes,
+                memory.peak_reserved_bytes,
+                memory.peak_rss_bytes,
+                memory.held_bytes,
+                memory.weights_bytes,
+            )
             assert known or any(counted)
             for figure in known:
                 assert math.isfinite(figure.mean)

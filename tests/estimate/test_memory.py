@@ -12,7 +12,7 @@ from planner.domain.device import DeviceKind
 from planner.domain.figure import Basis, Figure, Interval, exact
 from planner.domain.outcome import MemoryEstimate
 from planner.domain.scenario import Hardware
-from planner.domain.scheme import Scheme
+from planner.domain.scheme import NumberFormat, Precision, Scheme
 from planner.domain.units import GIB, Unit
 from planner.domain.workload import Workload
 from planner.estimate.capacity import capacity_of
@@ -249,3 +249,15 @@ def test_every_prior_names_its_source_and_holds_its_value() -> None:
             assert prior.source
             assert prior.figure().basis is Basis.MODELLED
     assert runtime_code("hf") == runtime_code("transformers")
+
+
+@pytest.mark.parametrize(
+    ("kv_format", "group", "bits"),
+    [("fp8", None, 8), ("q8_0", None, 8.5), ("q4_0", None, 4.5), ("nvfp4", None, 4.5), ("int8", 32, 8.5)],
+)
+def test_block_scales_of_a_quantized_cache_are_counted(
+    kv_format: str, group: int | None, bits: float
+) -> None:
+    cache = Precision(format=NumberFormat(kv_format), group_size=group)
+    scheme = Scheme(weight=Precision(format=NumberFormat.BF16), kv=cache)
+    assert kv(LLAMA_3_8B, 1024, scheme=scheme) == kv(LLAMA_3_8B, 1024) * bits / 16
