@@ -40,6 +40,7 @@ class Operation(StrEnum):
     BRANCH = "branch"
     LFS_BATCH = "lfs-batch"
     LFS_VERIFY = "lfs-verify"
+    XET = "xet-write-token"
     UPLOAD = "upload"
     """Bytes under a sealed address, which is the path."""
     UNKNOWN = "unknown"
@@ -66,6 +67,7 @@ _MODEL_OPERATIONS: Final = {
     "commit": Operation.COMMIT,
     "tag": Operation.TAG,
     "branch": Operation.BRANCH,
+    "xet-write-token": Operation.XET,
 }
 _WORDS: Final = {"whoami-v2": Operation.WHOAMI, "validate-yaml": Operation.VALIDATE_CARD}
 _LFS_OPERATIONS: Final = {"batch": Operation.LFS_BATCH, "verify": Operation.LFS_VERIFY}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar
 
@@ -40,9 +39,6 @@ MAX_ASKED: Final = 1_000
 _MAX_BODY: Final = 8 * 1024**2
 _IGNORE_FILE: Final = ".gitignore"
 _BY_LFS: Final = frozenset({".safetensors", ".gguf", ".msgpack", ".model", ".spm", ".arrow", ".parquet"})
-_CLIENT: Final = re.compile(r"\bhf_hub/(\d+)\.(\d+)")
-_XET_SINCE: Final = (1, 20)
-"""First release of huggingface_hub that uploads by Xet without asking."""
 
 UploadService = NamedDependency[SkipValidation[Uploading]]
 
@@ -121,15 +117,6 @@ def refuse_pull_request(request: HubRequest) -> None:
     """Raise Refusal when a change is asked for as a pull request."""
     if request.query_params.get("create_pr", "").lower() in {"1", "true"}:
         raise Refusal(403, "pull requests are not kept here; push without create_pr, to a branch if need be")
-
-
-def xet_warning(request: HubRequest) -> dict[str, str]:
-    """Return the header that tells releases which upload by Xet unasked what to set; nothing for others."""
-    match = _CLIENT.search(request.headers.get("user-agent", ""))
-    if match is None or (int(match[1]), int(match[2])) < _XET_SINCE:
-        return {}
-    text = "uploads go without Xet here; set HF_HUB_DISABLE_XET=1 if this one fails"
-    return {"X-HF-Warning": f"xet; {text}"}
 
 
 def _asked_id(data: _Repository) -> str:
@@ -228,7 +215,7 @@ def preupload(
             announced.append(file.path)
         answers.append({"path": file.path, "uploadMode": _mode(file), "shouldIgnore": ignored})
     service.announce(pushed.repository.id, where.revision, announced)
-    return json_response({"files": answers}, headers=xet_warning(request))
+    return json_response({"files": answers})
 
 
 def _rules(service: Uploading, head: PushedCommit, given: str | None) -> tuple[Rule, ...]:

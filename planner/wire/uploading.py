@@ -118,6 +118,17 @@ class Uploading(Serving, Protocol):
         """Write a part of an object; it is on disk when this returns. Raises IntegrityFailure, OutOfSpace, Conflict."""
         ...
 
+    def take_xorb(self, xorb: str, pieces: Iterable[bytes]) -> bool:
+        """Keep chunks of an upload by Xet; False when they are here. Raises IntegrityFailure, InvalidInput, OutOfSpace."""
+        ...
+
+    def assemble(self, shard: bytes, *, limit: int) -> int:
+        """Store the files that a shard describes, none larger than `limit` bytes, and return how many they are.
+
+        Raises InvalidInput, IntegrityFailure, OutOfSpace.
+        """
+        ...
+
     def complete_parts(self, session: str, *, sha256: str, size: int) -> Upload:
         """Make the parts a stored file. Raises IntegrityFailure, leaving nothing behind, NotFound, Conflict."""
         ...

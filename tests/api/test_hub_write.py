@@ -170,16 +170,6 @@ def test_forbidden_formats_are_refused_before_a_byte_is_sent(untouched: Api) -> 
     assert "pytorch_model.bin: is in a pickle format (.bin), which runs code" in message(answer)
 
 
-@pytest.mark.parametrize("agent", ["unknown/None; hf_hub/1.20.0; python/3.11", "hf; hf_hub/2.4.0"])
-def test_releases_that_use_xet_unasked_are_told_how_not_to(untouched: Api, agent: str) -> None:
-    before = untouched.headers["user-agent"]
-    untouched.headers["user-agent"] = agent
-    assert "HF_HUB_DISABLE_XET=1" in preupload(untouched, ("a", 1, b"a")).headers["x-hf-warning"]
-    untouched.headers["user-agent"] = "unknown/None; hf_hub/1.19.0"
-    assert "x-hf-warning" not in preupload(untouched, ("a", 1, b"a")).headers
-    untouched.headers["user-agent"] = before
-
-
 def test_pull_requests_are_refused_with_the_reason(untouched: Api) -> None:
     assert "pull requests are not kept" in message(preupload(untouched, ("a", 1, b"a"), query="?create_pr=1"))
     answer = untouched.post(f"/api/models/{REPOSITORY}/commit/refs%2Fpr%2F1", content=b"")
