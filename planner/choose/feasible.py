@@ -456,7 +456,7 @@ def assess_rows(index: Index, setting: Setting, rows: Integers, *, recorded: boo
 
 
 def accepts_any(index: Index, setting: Setting, rows: Integers) -> bool:
-    """Return whether any of `rows` is accepted in any placement.
+    """Return whether any of `rows`, which fail nothing for their state, size or loss, is accepted in any placement.
 
     Of rows of one kind (`planner.choose.layout`) of which nothing was recorded, the lightest decides, and all its
     placements are judged at once.

@@ -19,7 +19,7 @@ from planner.choose.planner import plan
 from planner.choose.rank import rank
 from planner.choose.setting import resolve
 from planner.choose.shortlist import Values, least, smallest
-from planner.choose.survey import Survey
+from planner.choose.survey import Survey, is_by_row
 from planner.domain.constraint import Constraint, CostBasis, CostLimit, ThroughputFloor
 from planner.domain.lifecycle import LifecycleState, VariantState
 from planner.domain.price import Price
@@ -95,7 +95,7 @@ def questions(draw: st.DrawFn) -> Scenario:
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(scenario=questions(), size=st.sampled_from([60, 700, 3000]), seed=st.integers(0, 5))
 def test_a_narrowed_plan_is_the_full_plan_to_the_byte(scenario: Scenario, size: int, seed: int) -> None:
     index = index_of(size, seed)
@@ -105,7 +105,7 @@ def test_a_narrowed_plan_is_the_full_plan_to_the_byte(scenario: Scenario, size: 
         assert msgspec.json.encode(plan(scenario, index)) == full
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(scenario=questions(), seed=st.integers(0, 5))
 def test_a_survey_knows_every_failure_of_every_row(scenario: Scenario, seed: int) -> None:
     index = index_of(700, seed)
@@ -114,10 +114,12 @@ def test_a_survey_knows_every_failure_of_every_row(scenario: Scenario, seed: int
     survey = Survey(index, setting, np.arange(index.layout.kinds, dtype=np.int64))
     assert sorted(survey.rows.tolist()) == list(range(len(index)))
     assert (survey.failures == every.failures[:, survey.rows]).all()
-    assert accepts_any(index, setting, every.rows) == bool(every.accepted.any())
+    out = [judgement.accepted for judgement in every.judgements if is_by_row(judgement)]
+    rows = np.flatnonzero(np.logical_and.reduce(out)) if out else every.rows
+    assert accepts_any(index, setting, rows) == bool(every.accepted.any())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(scenario=questions(), seed=st.integers(0, 5))
 def test_the_best_alone_is_the_first_of_all(scenario: Scenario, seed: int) -> None:
     index = index_of(700, seed)
