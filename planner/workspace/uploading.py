@@ -77,6 +77,7 @@ class Uploading(Recording):
 
     def create_repository(self, repository: str) -> tuple[PushedRepository, bool]:
         """Return the repository by that id, and whether it was made."""
+        acting.check_repository(repository)
         with self.registry.write() as tx:
             return uploads.create(tx, repository, author=_author(), now=self.now())
 
