@@ -19,7 +19,7 @@ from planner.artifacts.manifest import scan
 from planner.client import answering
 from planner.domain.scheme_label import check_claim, check_name
 from planner.domain.variant import Artifact
-from planner.errors import Conflict, InvalidFile, Unavailable
+from planner.errors import Conflict, IntegrityFailure, InvalidFile, Unavailable
 from planner.wire.progress import Steps
 from planner.wire.replies import Received, Registration, Upload
 from planner.wire.requests import Manifest
@@ -94,18 +94,34 @@ def _refuse_early(directory: Path, manifest: Manifest) -> None:
 
 def _upload(server: Server, path: Path, artifact: Artifact, steps: Steps) -> int:
     """Send a file and return how many bytes of it travelled."""
-    attempt, travelled = 0, 0
-    counted = 0
+    if artifact.size > PART_BYTES:
+        return _upload_parts(server, path, artifact, steps)
+    attempt = 0
     while True:
         attempt += 1
         try:
-            if artifact.size <= PART_BYTES:
-                server.upload(steps.read(path), sha256=artifact.sha256, size=artifact.size)
-                return artifact.size
+            server.upload(steps.read(path), sha256=artifact.sha256, size=artifact.size)
+        except Unavailable:
+            if attempt >= answering.ATTEMPTS:
+                raise
+            time.sleep(answering.pause(attempt))
+        else:
+            return artifact.size
+
+
+def _upload_parts(server: Server, path: Path, artifact: Artifact, steps: Steps) -> int:
+    """Send what is missing of a large file. Gives up when five attempts in a row have brought it no further."""
+    attempt, travelled, furthest = 0, 0, 0
+    resumed = True
+    while True:
+        attempt += 1
+        try:
             state = server.received(artifact.sha256, size=artifact.size)
+            resumed = state.offset > 0
             while not state.complete:
-                steps.advance(max(0, state.offset - counted))
-                counted = max(counted, state.offset)
+                if state.offset > furthest:
+                    steps.advance(state.offset - furthest)
+                    attempt, furthest = 1, state.offset
                 length = min(PART_BYTES, artifact.size - state.offset)
                 state = server.append(
                     _part(path, state.offset, length),
@@ -115,14 +131,17 @@ def _upload(server: Server, path: Path, artifact: Artifact, steps: Steps) -> int
                     length=length,
                 )
                 travelled += length
-                attempt = 0
-            steps.advance(max(0, artifact.size - counted))
         except (Unavailable, Conflict):
             # Away for a moment, or another process sends the same file: how far it has come is asked again.
             if attempt >= answering.ATTEMPTS:
                 raise
             time.sleep(answering.pause(attempt))
+        except IntegrityFailure:
+            # What somebody else had sent of it was not this file, and is dropped now: all of it is sent.
+            if not resumed or attempt >= answering.ATTEMPTS:
+                raise
         else:
+            steps.advance(artifact.size - furthest)
             return travelled
 
 

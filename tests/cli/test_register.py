@@ -193,6 +193,24 @@ def test_wrong_bytes_in_parts_are_dropped(server: Server, tmp_path: Path) -> Non
         assert client.missing([sha256]) == (sha256,)
 
 
+def test_what_others_sent_wrongly_is_sent_again(
+    planner: Planner, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anyone may begin the upload of a hash with other bytes; whoever has the right ones still gets through."""
+    from planner.client import registering
+
+    monkeypatch.setattr(registering, "PART_BYTES", 64 * 1024)
+    folder = write_llama(tmp_path / "out", seed=315)
+    weights = next(each for each in scan(folder) if each.path == "model.safetensors")
+    with Client(server.url) as client:
+        client.append([b"x" * 70_000], sha256=weights.sha256, size=weights.size, start=0, length=70_000)
+    report = register(planner, str(folder), "--model", "poisoned")
+    assert report["created"] is True
+    with Client(server.url) as client:
+        body = b"".join(client.open_artifact(weights.sha256))
+    assert body == (folder / weights.path).read_bytes()
+
+
 def test_untouched_files_are_not_read_again(planner: Planner, tmp_path: Path) -> None:
     folder = write_llama(tmp_path / "out", seed=305)
     age(folder)
