@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from planner.cli.render.progress import share_progress
 from planner.domain.job import Job, JobState
 from planner.errors import Unavailable
-from planner.gate.report import GateReport, GateVerdict, JobStanding
+from planner.gate.report import CheckState, GateReport, GateVerdict, JobStanding
 from planner.wire.gating import GateRequest, Gating
 
 POLL_SECONDS: Final = 2.0
@@ -45,8 +45,15 @@ def wait_for_verdict(
                 progress(_share(jobs), _words(jobs, report))
                 time.sleep(POLL_SECONDS)
             known |= ended
-            report = service.gate(request)
+            before, report = report, service.gate(request)
+            if _stale(before) & _stale(report):
+                return report
     return report
+
+
+def _stale(report: GateReport) -> set[str]:
+    """Return what is stale: what workers measure anew and is stale again will not become fresh by waiting."""
+    return {f"{check.field}" for check in report.checks if check.state is CheckState.STALE}
 
 
 def _watched(report: GateReport) -> tuple[str, ...]:

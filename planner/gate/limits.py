@@ -104,7 +104,15 @@ def limit_trial(rule: Limit, policy: Policy, evidence: Evidence, *, now: datetim
         asked = f"at most {format_ratio(regression)} more than the reference"
     else:
         asked = f"at most {format_value(rule.limit or 0.0, unit)}"
-    check = GateCheck(kind=kind, name=rule.title, rule=asked, state=CheckState.MISSING, reason="")
+    known = _points(rule, (*evidence.profiles, *evidence.reference_profiles))
+    check = GateCheck(
+        kind=kind,
+        name=rule.title,
+        rule=asked,
+        state=CheckState.MISSING,
+        reason="",
+        evidence=tuple(dict.fromkeys(profile.id for profile, _ in known)),
+    )
     if isinstance(rule, MemoryRule) and rule.measure == "weights":
         return _weights(check, rule, evidence)
     mine, stale = _groups(rule, evidence.profiles, policy, now=now)
@@ -299,6 +307,7 @@ def _weights(check: GateCheck, rule: MemoryRule, evidence: Evidence) -> Trial:
     return Trial(
         msgspec.structs.replace(
             check,
+            evidence=(),
             state=CheckState.FAIL if exceeds else CheckState.PASS,
             reason=f"{format_value(value, unit)}, {word} {format_value(limit, unit)}, counted in the headers",
             figure=Figure(

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from planner.domain.evaluation import Evaluation
 from planner.domain.job import JobKind
 from planner.domain.job_spec import SHIPPED_TASKS
 from planner.domain.loss import LossKind
@@ -23,7 +24,7 @@ from planner.gate.evidence import Evidence, task_name
 from planner.gate.limits import runs_of
 from planner.gate.policy import Limit, MemoryRule, Policy, Screen, TaskRule
 from planner.gate.report import CheckState, GateCheck, GateJob
-from planner.gate.tasks import Records
+from planner.gate.tasks import Records, of_task
 
 _OPEN: Final = frozenset({CheckState.INCONCLUSIVE, CheckState.MISSING, CheckState.STALE})
 _SMALL_BYTES: Final = 2 * GIB
@@ -111,8 +112,10 @@ def _evaluating(
     sequential: bool,
 ) -> Iterator[SuggestedJob]:
     """Yield the evaluation of the build, and, where it is held against another variant, of that one on the same items."""
-    is_text = rule.metric == "perplexity" or (records is not None and records.evaluation.is_perplexity)
-    digest = records.evaluation.dataset_digest if records is not None else None
+    known = of_task(evidence.evaluations, rule)
+    latest = records.evaluation if records is not None else max(known, key=_when, default=None)
+    is_text = rule.metric == "perplexity" or (latest is not None and latest.is_perplexity)
+    digest = latest.dataset_digest if latest is not None else None
     data, problem = _data(rule.task, rule.source, digest, evidence, is_text=is_text)
     most: dict[str, Any] = {}
     if sequential and rule.kind is LossKind.RELATIVE and evidence.reference_evaluations is None:
@@ -135,6 +138,10 @@ def _evaluating(
         if blocked is None and base is None:
             blocked = f"it is not known what {variant.name} was built from: register it with its base"
         yield SuggestedJob(kind=JobKind.EVALUATE, spec=spec, requires=_room(variant), blocked=blocked)
+
+
+def _when(evaluation: Evaluation) -> float:
+    return evaluation.measured_at.timestamp() if evaluation.measured_at else 0.0
 
 
 def _screening(screen: Screen, evidence: Evidence) -> SuggestedJob:

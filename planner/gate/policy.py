@@ -18,6 +18,8 @@ from planner.errors import InvalidInput
 
 ANY_TASK: Final = "*"
 """In a floor: every task that a policy names."""
+MAX_RULES: Final = 200
+"""Most tasks, latency or memory rules of a policy."""
 DAY_SECONDS: Final = 86_400.0
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -223,10 +225,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     confidence: Annotated[float, msgspec.Meta(gt=0.5, lt=1)] = CONFIDENCE
     """One-sided, over all checks together."""
     min_items: Items | None = None
-    tasks: tuple[TaskRule, ...] = ()
+    tasks: Annotated[tuple[TaskRule, ...], msgspec.Meta(max_length=MAX_RULES)] = ()
     screen: Screen | None = None
-    latency: tuple[LatencyRule, ...] = ()
-    memory: tuple[MemoryRule, ...] = ()
+    latency: Annotated[tuple[LatencyRule, ...], msgspec.Meta(max_length=MAX_RULES)] = ()
+    memory: Annotated[tuple[MemoryRule, ...], msgspec.Meta(max_length=MAX_RULES)] = ()
     evidence: EvidenceRule = EvidenceRule()
     on_pass: OnPass = OnPass()
     on_fail: OnFail = "warn"

@@ -73,6 +73,7 @@ class GateCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the baseline loses against itself, in the unit of the figure."""
     method: str | None = None
     evidence: tuple[str, ...] = ()
+    """What was judged, or, where nothing of it counts, what there was."""
     notes: tuple[str, ...] = ()
 
     @property

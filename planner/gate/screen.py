@@ -15,7 +15,7 @@ from planner.domain.evaluation import Evaluation
 from planner.domain.figure import Figure
 from planner.domain.loss import bounds
 from planner.domain.units import Unit, format_value
-from planner.gate.evidence import Evidence, sort_evaluations, task_name
+from planner.gate.evidence import Evidence, Sorted, sort_evaluations, task_name
 from planner.gate.policy import SCREEN_FIGURES, Policy, Screen
 from planner.gate.report import CheckKind, CheckState, GateCheck
 
@@ -35,12 +35,10 @@ def screen_checks(policy: Policy, evidence: Evidence, *, now: datetime) -> tuple
         return ()
     screen = policy.screen
     wanted = [name for name in SCREEN_FIGURES if getattr(screen, name) is not None]
-    found = sort_evaluations(
-        [each for each in evidence.evaluations if _fits(each, screen)], policy.evidence, now=now
-    )
+    fitting = [each for each in evidence.evaluations if _fits(each, screen)]
+    found, known = sort_evaluations(fitting, policy.evidence, now=now), tuple(each.id for each in fitting)
     return tuple(
-        _check(name, screen, found.usable, found.stale, confidence=1 - policy.alpha / len(wanted))
-        for name in wanted
+        _check(name, screen, found, known, confidence=1 - policy.alpha / len(wanted)) for name in wanted
     )
 
 
@@ -51,20 +49,21 @@ def _fits(evaluation: Evaluation, screen: Screen) -> bool:
 
 
 def _check(
-    name: str, screen: Screen, usable: list[Evaluation], stale: list[str], *, confidence: float
+    name: str, screen: Screen, found: Sorted, known: tuple[str, ...], *, confidence: float
 ) -> GateCheck:
     limit: float = getattr(screen, name)
-    source = next((each for each in usable if getattr(each.fidelity, name) is not None), None)
+    source = next((each for each in found.usable if getattr(each.fidelity, name) is not None), None)
     word = "at least" if name in _LEAST else "at most"
     unit = Unit.RATIO if name in {"top1_agreement", "flips"} else Unit.NATS
     check = GateCheck(
         kind=CheckKind.SCREEN,
         name=_TITLES[name],
         rule=f"{word} {format_value(limit, unit)}",
-        state=CheckState.STALE if stale else CheckState.MISSING,
-        reason=stale[0] if stale else "no evaluation has it",
+        state=CheckState.STALE if found.stale else CheckState.MISSING,
+        reason=found.stale[0] if found.stale else "no evaluation has it",
         limit=limit,
         field="screen",
+        evidence=known,
     )
     if source is None:
         return check

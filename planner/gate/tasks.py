@@ -62,6 +62,10 @@ def task_trial(
         state=CheckState.MISSING,
         reason="",
         limit=rule.limit,
+        evidence=tuple(
+            each.id
+            for each in of_task((*evidence.evaluations, *(evidence.reference_evaluations or ())), rule)
+        ),
     )
     try:
         records = find_records(rule, policy, evidence, now=now, every=sequential)
@@ -104,14 +108,14 @@ def find_records(
 
     Raises NoRecords.
     """
-    mine = _of_task(evidence.evaluations, rule)
+    mine = of_task(evidence.evaluations, rule)
     found = sort_evaluations(mine, policy.evidence, now=now)
     if not found.usable:
         raise _gap(rule, mine, found.stale, found.refused, evidence)
     theirs: list[Evaluation] | None = None
     if evidence.reference_evaluations is not None:
         sorted_theirs = sort_evaluations(
-            _of_task(evidence.reference_evaluations, rule), policy.evidence, now=now
+            of_task(evidence.reference_evaluations, rule), policy.evidence, now=now
         )
         theirs = sorted_theirs.usable
         if not theirs:
@@ -163,7 +167,8 @@ def flips_of(records: Records) -> Flips:
     )
 
 
-def _of_task(evaluations: Sequence[Evaluation], rule: TaskRule) -> list[Evaluation]:
+def of_task(evaluations: Sequence[Evaluation], rule: TaskRule) -> list[Evaluation]:
+    """Return the evaluations that a rule is about, whatever they are worth."""
     return [
         each
         for each in evaluations

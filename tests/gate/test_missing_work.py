@@ -85,6 +85,13 @@ def test_what_stands_in_the_way_is_said():
     assert "holds no files" in (job.blocked or "")
 
 
+def test_stale_evidence_is_measured_anew_from_the_same_data():
+    (job,) = jobs(MATHS + "evidence: {max_age: 1h}", evaluation(outcomes(40, 40, 5000)))
+    assert job.blocked is None
+    assert job.spec["tasks"] == [{"from": "blob", "sha256": "d" * 64, "format": "jsonl"}]
+    assert "limit" not in job.spec
+
+
 def test_against_another_both_are_evaluated():
     other = variant("int8")
     found = jobs(

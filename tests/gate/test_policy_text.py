@@ -93,6 +93,7 @@ TASK = "version: 1\ntasks:\n  - task: a\n    margin: 1%\n"
         (TASK + "memory:\n  - {measure: weights}\n", 6, "memory[0]", "at_most and regression"),
         (TASK + "memory:\n  - {measure: peak_rss, at_most: 1GiB}\n", 6, "memory[0].at", "input_tokens"),
         (TASK + "memory:\n  - {measure: weights, at_most: 1024}\n", 6, "memory[0].at_most", '"24GiB"'),
+        ("version: 1\ntasks:\n" + "  - {task: a, margin: 1%}\n" * 201, 2, "tasks", "a list"),
         ("version: 1\nversion: 1\n", 2, "version", "once"),
         ("version: 1\nname: &x a\nagainst: *x\n", 2, "policy", "written out"),
         ("version: 1\non: true\n", 2, "policy", "names of fields"),

@@ -227,6 +227,20 @@ def test_work_that_gave_nothing_is_not_queued_for_ever_and_what_failed_is_tried_
     assert sum(job.state is JobState.QUEUED for job in workspace.jobs().items) == 1
 
 
+def test_what_grows_stale_again_is_queued_again(workspace, base, build):
+    """The same job is wanted a second time when what the first one found has grown old as well."""
+    evaluated(workspace, build, base, lost=40, gained=40, items=5000)
+    rules = QUEUED + "evidence: {max_age: 1h}\n"
+    first = workspace.gate(ask(build, rules, queue=True))
+    assert first.checks[0].state is CheckState.STALE
+    finish(workspace)
+    assert workspace.gate(ask(build, rules, queue=True)).jobs[0].state is JobStanding.ENDED
+    evaluated(workspace, build, base, lost=41, gained=40, items=5000)
+    again = workspace.gate(ask(build, rules, queue=True)).jobs[0]
+    assert again.state is JobStanding.QUEUED
+    assert again.job_id != first.jobs[0].job_id
+
+
 def test_two_gates_at_the_same_moment_queue_one_job(workspace, base, build):
     from concurrent.futures import ThreadPoolExecutor
 
