@@ -202,6 +202,25 @@ def test_the_command_pushes_and_a_second_time_sends_no_file(
     assert got == {path: digest for path, digest in hashes(folder).items() if not path.startswith(".")}
 
 
+LARGE = "import sys, huggingface_hub as hub; hub.HfApi().upload_large_folder(repo_id=sys.argv[1], folder_path=sys.argv[2], repo_type='model', print_report=False)"
+
+
+@pytest.mark.timeout(600)
+def test_a_large_folder_in_many_commits_is_registered_with_the_last(
+    server: Server, folder: Path, tmp_path: Path
+) -> None:
+    python = environment_of_release("1.33.0")
+    for number in range(200):
+        (folder / f"note-{number}.txt").write_text(f"note {number}")
+    files = {path: digest for path, digest in hashes(folder).items() if not path.startswith(".")}
+    done = ran([python, "-c", LARGE, "acme/large", str(folder)], server.url, tmp_path)
+    assert done.returncode == 0, done.stderr
+    history = httpx.get(f"{server.url}/api/models/acme/large/commits/main").json()
+    assert len(history) > 2, "it came in several commits"
+    (variant,) = registered(server.url, "large")
+    assert {a.path: a.sha256 for a in variant.artifacts} == files
+
+
 TRANSFORMERS = """
 import sys, torch
 from transformers import LlamaConfig, LlamaForCausalLM, AutoModelForCausalLM
