@@ -94,7 +94,7 @@ class TaskRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def limit(self) -> float:
         """The margin as a ratio, or in points."""
-        number = float(self.margin.rstrip("%ponits \t"))
+        number = float(self.margin.rstrip("%points \t"))
         return number / 100 if self.kind is LossKind.RELATIVE else number
 
     @property

@@ -21,7 +21,7 @@ from planner.gate.floor import Raised, apply_floor
 from planner.gate.judging import judge
 from planner.gate.policy import Policy, problems_of
 from planner.gate.policy_text import MAX_CHARACTERS, parse_policy
-from planner.gate.report import Effect, GateReport, GateVerdict
+from planner.gate.report import CheckState, Effect, GateCheck, GateReport, GateVerdict
 from planner.registry import aliases, evaluations, gates, lifecycle, profiles, variants
 from planner.registry.transaction import ReadTransaction
 from planner.settings import Settings
@@ -129,7 +129,7 @@ class Gating(Lifecycle, GateQueue, Recording):
                         model_id=row.variant.model_id,
                         verdict=judged.verdict,
                         sentence=judged.sentence,
-                        states={check.title: check.state for check in judged.checks},
+                        states=_states(judged.checks),
                     )
                 )
         return Page(items=tuple(rows), next_cursor=found.next_cursor)
@@ -235,6 +235,15 @@ class Gating(Lifecycle, GateQueue, Recording):
         except PlannerError as error:
             return Effect(kind="quarantine", done=False, detail=f"it was not quarantined: {error.message}")
         return Effect(kind="quarantine", done=True, detail="it is quarantined: not handed out any more")
+
+
+def _states(checks: tuple[GateCheck, ...]) -> dict[str, CheckState]:
+    """Return the states by check; where two ask for different things of the same, also by what they ask."""
+    titles = [check.title for check in checks]
+    return {
+        each.title if titles.count(each.title) == 1 else f"{each.title}, {each.rule}": each.state
+        for each in checks
+    }
 
 
 def _reference(tx: ReadTransaction, policy: Policy) -> Variant | None:

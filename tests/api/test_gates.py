@@ -47,7 +47,7 @@ def test_a_gate_is_judged_and_found_again(api, build):
     [
         ({"policy": {**BODY, "tasks": [{"task": "a", "margin": "1"}]}}, "policy.tasks[0].margin"),
         ({"policy": {**BODY, "tasks": [{"task": "a", "margin": "0%"}]}}, "policy.tasks[0].margin"),
-        ({"policy": {**BODY, "taks": []}}, "policy"),
+        ({"policy": {**BODY, "tsks": []}}, "policy"),
         ({"against": "prod"}, "against"),
         ({"surprise": 1}, "body"),
     ],

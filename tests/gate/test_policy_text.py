@@ -73,7 +73,7 @@ TASK = "version: 1\ntasks:\n  - task: a\n    margin: 1%\n"
         ("tasks: []\n", 1, "version", "1"),
         ("version: 2\n", 1, "version", "1"),
         ("version: 1\n", 1, "tasks", "at least one task"),
-        ("version: 1\ntaks: []\n", 2, "taks", "tasks"),
+        ("version: 1\ntsks: []\n", 2, "tsks", "tasks"),
         ("version: 1\ntasks:\n  - task: a\n", 3, "tasks[0].margin", '"1%"'),
         ("version: 1\ntasks:\n  - task: a\n    margin: 1\n", 4, "tasks[0].margin", '"1%"'),
         ("version: 1\ntasks:\n  - task: a\n    margin: 1 percent\n", 4, "tasks[0].margin", '"0.5pp"'),

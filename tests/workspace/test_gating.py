@@ -274,6 +274,12 @@ def test_what_would_fail_is_said_of_every_variant_page_by_page(workspace, base, 
     verdicts = {row.name: row.verdict for row in (*page.items, *rest.items)}
     assert verdicts == {"base": GateVerdict.INCONCLUSIVE, "build": GateVerdict.PASS, "zbad": GateVerdict.FAIL}
     assert {row.name: row.states for row in rest.items}["zbad"] == {"task maths (acc)": CheckState.FAIL}
+    two = parse_policy(RULES.replace("}]", "}, {task: maths, margin: 90pp}]"))
+    both = workspace.gate_all(GateAllRequest(policy=two, model="gated-llama", search="zbad")).items[0].states
+    assert both == {
+        "task maths (acc), loss at most 2 %": CheckState.FAIL,
+        "task maths (acc), loss at most 90 pp": CheckState.PASS,
+    }
     assert workspace.gates().items == ()
     assert workspace.state(bad.id).current.state is LifecycleState.ACTIVE
 
