@@ -22,7 +22,7 @@ from planner.domain.advice import (
     WorthMeasuring,
 )
 from planner.domain.alias import Alias, AliasAt, AliasMove
-from planner.domain.architecture import Architecture, Experts, LatentAttention
+from planner.domain.architecture import Architecture, CacheGroup, Experts, LatentAttention
 from planner.domain.comparison import (
     Compared,
     ComparedFact,
@@ -168,9 +168,10 @@ EXPERTS = Experts(
     bias=True,
 )
 MLA = LatentAttention(kv_lora_rank=1, rope_head_dim=2, nope_head_dim=3, value_head_dim=4, query_lora_rank=5)
+CACHE = CacheGroup(layers=2, per_token=3, window=4, fixed=5, fixed_wide=6)
 SHAPE = Architecture(
     hidden_size=8, layers=2, heads=2, kv_heads=1, head_dim=4, intermediate_size=16, vocab_size=32, tied_embeddings=True, sliding_window=4, sliding_layers=1,
-    experts=EXPERTS, mla=MLA, model_type="deepseek_v3", max_context=4096,
+    experts=EXPERTS, mla=MLA, caches=(CACHE,), model_type="deepseek_v3", max_context=4096,
 )  # fmt: skip
 PRECISION = Precision(format=NumberFormat.INT4, group_size=128, symmetric=False, scale_bits=32)
 SCHEME = Scheme(
@@ -419,7 +420,7 @@ LIFECYCLE: tuple[msgspec.Struct, ...] = (
 
 EXAMPLES: tuple[msgspec.Struct, ...] = (
     *LIFECYCLE,
-    *PLANNING, *EXPLAINED,
+    *PLANNING, *EXPLAINED, CACHE,
     PLACEMENT, SERVING, UNMATCHED, WORKER, WorkerRow(worker=WORKER, state=WorkerState.DRAINING, job_id="j"), Requirement(name="vram", comparison=">=", value="24GiB"),
     LogChunk(start=3, end=9, text="lines\n"), JobLog(job_id="j", attempt=2, offset=3, next_offset=9, text="lines\n", truncated=False, ended=True),
     FIGURE, INTERVAL, EXPERTS, MLA, SHAPE, PRECISION, SCHEME, ENVIRONMENT, DISTRIBUTION, MEMORY_USE, WORKLOAD, NOT_MEASURED, STABILITY, POINT, ARTIFACT, VARIANT, VARIANT.provenance, COUNTS,
