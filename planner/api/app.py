@@ -46,6 +46,7 @@ from planner.api import (
     training,
     variants,
     webhooks,
+    whoami,
     workers,
 )
 from planner.api.authentication import protect
@@ -144,6 +145,7 @@ def create_app(
             gates.router,
             health.router,
             tokens.router,
+            whoami.router,
         ],
         guards=[check_query, check_lease],
     )
@@ -154,6 +156,7 @@ def create_app(
             "service": Provide(provide_service, sync_to_thread=False),
             "upload_threads": Provide(provide_upload_threads, sync_to_thread=False),
             "dashboard": Provide(lambda: built, sync_to_thread=False),
+            "auth_mode": Provide(lambda: settings.auth, sync_to_thread=False),
             "failure_limit": Provide(lambda: failures, sync_to_thread=False),
             "hub_view": Provide(lambda: view, sync_to_thread=False),
             "max_artifact_bytes": Provide(

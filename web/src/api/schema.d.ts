@@ -4,6 +4,40 @@
  */
 
 export interface paths {
+    "/api/v1/admin/collection": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Remove files that nothing names, for a bounded time */
+        post: operations["collectFiles"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Apply a retention policy, or say what it would do */
+        post: operations["applyRetention"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/aliases": {
         parameters: {
             query?: never;
@@ -33,6 +67,75 @@ export interface paths {
         /** Point an alias at a variant, by compare-and-swap when `expected` is given */
         put: operations["moveAlias"];
         post?: never;
+        /** Delete an alias; its history is kept */
+        delete: operations["deleteAlias"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/aliases/{name}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Return where an alias pointed at a moment */
+        get: operations["getAliasAt"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/aliases/{name}/moves": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the moves of an alias, newest first */
+        get: operations["listAliasMoves"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/aliases/{name}/protection": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Let an alias move only by compare-and-swap and not be deleted, or free it */
+        put: operations["protectAlias"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/aliases/{name}/rollback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Move an alias back to where it pointed before its last move */
+        post: operations["rollbackAlias"];
         delete?: never;
         options?: never;
         head?: never;
@@ -81,6 +184,27 @@ export interface paths {
          * @description Honours Range, If-Range, If-None-Match and If-Match. The ETag is the digest.
          */
         head: operations["headArtifact"];
+        /**
+         * Send the next part of a file
+         * @description The body is `Content-Length` bytes from `offset` on. The answer means that they are on disk; the last part makes the file whole, which is verified. 409 with the right `offset` when the upload has come to another one.
+         */
+        patch: operations["appendArtifact"];
+        trace?: never;
+    };
+    "/api/v1/artifacts/{sha256}/upload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say how far the upload of a file has come, to go on from there */
+        get: operations["uploadReceived"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -262,6 +386,95 @@ export interface paths {
          * @description Exact for the placements tried. 200 also when the pool does not suffice: `result.outcome` tells. Not stored.
          */
         post: operations["planFleet"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/gates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List reports of gates, newest first */
+        get: operations["listGates"];
+        put?: never;
+        /**
+         * Judge a variant by a policy, and do what the verdict asks for
+         * @description The server's floor applies: the report says what it raised. A pass moves the policy's alias by compare-and-swap, a fail quarantines where the policy says so; with `queue`, jobs are queued for what is open.
+         */
+        post: operations["gate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/gates/all": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say which variants would fail a policy, and change nothing */
+        post: operations["gateAll"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/gates/policy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say how a policy would hold on this server */
+        post: operations["checkGatePolicy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/gates/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Judge a variant by a policy, and change nothing */
+        post: operations["previewGate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/gates/{gate_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Return one report */
+        get: operations["getGate"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -542,6 +755,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/pins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List pinned variants */
+        get: operations["listPins"];
+        put?: never;
+        /** Keep a variant's files whatever a retention policy says */
+        post: operations["pinVariant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/pins/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Take a pin away */
+        delete: operations["unpinVariant"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/plans": {
         parameters: {
             query?: never;
@@ -742,6 +990,82 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/registrations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List who handed in which variant, and from which run of which pipeline, newest first */
+        get: operations["listRegistrations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signatures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the signatures of a variant, newest first
+         * @description Each bundle is a file: read it by its sha256 under /artifacts.
+         */
+        get: operations["listSignatures"];
+        put?: never;
+        /**
+         * Keep a signature bundle beside a variant
+         * @description The bundle must be over exactly the variant's files. Whether the signature holds is checked at fetch.
+         */
+        post: operations["addSignature"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/states": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List variants that were put in a state */
+        get: operations["listStates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/states/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Return the state of a variant and every one before it */
+        get: operations["getState"];
+        /** Deprecate, yank, quarantine or reinstate a variant, with a reason */
+        put: operations["setState"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sweep": {
         parameters: {
             query?: never;
@@ -756,6 +1080,44 @@ export interface paths {
         get: operations["sweepQuery"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List tokens, newest first */
+        get: operations["listTokens"];
+        put?: never;
+        /**
+         * Make a token
+         * @description The reply holds the secret, which is not kept and not shown again.
+         */
+        post: operations["createToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens/{name}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End a token for good */
+        post: operations["revokeToken"];
         delete?: never;
         options?: never;
         head?: never;
@@ -820,6 +1182,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/variants/by-reference": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Register files that the server reads itself
+         * @description Answers line by line, each a JSON object: `done` and `total` bytes about once a second, and at the end `registration`, or `problem` where it failed after it had begun.
+         */
+        post: operations["registerReference"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/variants/{name}": {
         parameters: {
             query?: never;
@@ -829,6 +1211,146 @@ export interface paths {
         };
         /** Return one variant by id, unique prefix of it, name, `model/name` or alias */
         get: operations["getVariant"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List webhooks, the oldest first */
+        get: operations["listWebhooks"];
+        put?: never;
+        /**
+         * Have an address told of events
+         * @description The reply holds the secret that messages are signed with. It is not shown again.
+         */
+        post: operations["addWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a webhook with its deliveries */
+        delete: operations["removeWebhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List a webhook's deliveries, those of the newest events first */
+        get: operations["listDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop telling a webhook; what is pending waits */
+        post: operations["pauseWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Deliver past events again: one by its id, or those since a moment */
+        post: operations["replayWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tell a paused webhook of events again */
+        post: operations["resumeWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a test message now and say what became of it */
+        post: operations["testWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/whoami": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say whose token the request was made with, and what it allows here */
+        get: operations["whoami"];
         put?: never;
         post?: never;
         delete?: never;
@@ -918,6 +1440,8 @@ export interface components {
         /**
          * Alias
          * @description Where a name points now. `number` counts its moves: 1 when it was created.
+         *
+         *     A `protected` alias moves only by compare-and-swap, and is not deleted.
          */
         Alias: {
             actor: string;
@@ -925,7 +1449,20 @@ export interface components {
             moved_at: string;
             name: string;
             number: number;
+            /** @default false */
+            protected: boolean;
             variant_id: string;
+        };
+        /**
+         * AliasAt
+         * @description Where a name pointed at a moment, and the move that had put it there; both None when there was no such alias.
+         */
+        AliasAt: {
+            /** Format: date-time */
+            at: string;
+            move: components["schemas"]["AliasMove"] | null;
+            name: string;
+            variant_id: string | null;
         };
         /**
          * AliasHistory
@@ -937,7 +1474,7 @@ export interface components {
         };
         /**
          * AliasMove
-         * @description One move of an alias; `previous_variant_id` is None for the move that created it.
+         * @description One move of an alias; `previous_variant_id` is None for the move that created it, `variant_id` for the one that deleted it.
          */
         AliasMove: {
             actor: string;
@@ -946,7 +1483,15 @@ export interface components {
             name: string;
             number: number;
             previous_variant_id?: string | null;
-            variant_id: string;
+            variant_id: string | null;
+        };
+        /**
+         * Page[AliasMove]
+         * @description Some items of a listing, and the opaque cursor that continues it; None at the end.
+         */
+        AliasMovePage: {
+            items: components["schemas"]["AliasMove"][];
+            next_cursor?: string | null;
         };
         /**
          * Page[Alias]
@@ -963,6 +1508,8 @@ export interface components {
         Architecture: {
             /** @description Absent means `false`. */
             attention_sinks?: boolean;
+            /** @description Absent means `[]`. */
+            caches?: components["schemas"]["CacheGroup"][];
             experts?: components["schemas"]["Experts"] | null;
             /** @description Absent means `true`. */
             gated_mlp?: boolean;
@@ -1051,6 +1598,12 @@ export interface components {
             worker: string;
         };
         /**
+         * AuthMode
+         * @description Which requests need a token.
+         * @enum {string}
+         */
+        AuthMode: "off" | "writes" | "all";
+        /**
          * Basis
          * @description Where a figure comes from. A weaker basis never overrides a stronger one, and is never upgraded.
          * @enum {string}
@@ -1107,6 +1660,20 @@ export interface components {
             ruled_out?: {
                 [key: string]: number;
             };
+        };
+        /**
+         * CacheGroup
+         * @description Layers that keep the same for a sequence, in elements per layer.
+         */
+        CacheGroup: {
+            /** @description Absent means `0`. */
+            fixed?: number;
+            /** @description Absent means `0`. */
+            fixed_wide?: number;
+            layers: number;
+            /** @description Absent means `0`. */
+            per_token?: number;
+            window?: number | null;
         };
         /**
          * Candidate
@@ -1168,6 +1735,44 @@ export interface components {
             figure?: components["schemas"]["Figure"] | null;
             key: string;
             verdict: components["schemas"]["Verdict"];
+        };
+        /**
+         * CheckKind
+         * @description What kind of rule a check is of.
+         * @enum {string}
+         */
+        CheckKind: "screen" | "task" | "latency" | "memory";
+        /**
+         * CheckState
+         * @description Of one check.
+         * @enum {string}
+         */
+        CheckState: "pass" | "fail" | "inconclusive" | "missing" | "stale" | "skipped";
+        /**
+         * CollectRequest
+         * @description One round of a collection. `after` is the `next_after` of the round before.
+         */
+        CollectRequest: {
+            /** @description Absent means `""`. */
+            after?: string;
+            /** @description Absent means `true`. */
+            dry_run?: boolean;
+            /** @description Absent means `86400.0`. */
+            grace_seconds?: number;
+        };
+        /**
+         * Collected
+         * @description What a collection, or a round of it, did or would do.
+         */
+        Collected: {
+            bytes_removed: number;
+            dry_run: boolean;
+            files_removed: number;
+            files_seen: number;
+            files_young: number;
+            next_after: string | null;
+            records_removed: number;
+            uploads_removed: number;
         };
         /**
          * ComparePlansRequest
@@ -1267,11 +1872,48 @@ export interface components {
             type: "cost";
         };
         /**
+         * CreatedWebhook
+         * @description A webhook and its secret, which is shown this once.
+         */
+        CreatedWebhook: {
+            secret: string;
+            webhook: components["schemas"]["Webhook"];
+        };
+        /**
          * Decision
          * @description What a sequential evaluation says about "loss <= limit".
          * @enum {string}
          */
         Decision: "certified" | "violated" | "undecided";
+        /**
+         * Delivery
+         * @description One event on its way to one webhook.
+         */
+        Delivery: {
+            attempts: number;
+            delivered_at: string | null;
+            event_id: string;
+            kind: components["schemas"]["EventKind"];
+            next_at: string | null;
+            problem: string | null;
+            state: components["schemas"]["DeliveryState"];
+            status: number | null;
+            webhook_id: string;
+        };
+        /**
+         * Page[Delivery]
+         * @description Some items of a listing, and the opaque cursor that continues it; None at the end.
+         */
+        DeliveryPage: {
+            items: components["schemas"]["Delivery"][];
+            next_cursor?: string | null;
+        };
+        /**
+         * DeliveryState
+         * @description How a delivery stands.
+         * @enum {string}
+         */
+        DeliveryState: "pending" | "delivered" | "dead";
         /**
          * Demand
          * @description What is to be served: a question in words or a scenario, and how many requests arrive per second.
@@ -1428,6 +2070,7 @@ export interface components {
             /** Format: date-time */
             last_at: string;
             plan_id: string | null;
+            principal?: string | null;
             repository: string;
             revision: string;
             /** Format: date-time */
@@ -1436,12 +2079,21 @@ export interface components {
             variant_id: string;
         };
         /**
+         * Effect
+         * @description What the verdict did, or why it did not.
+         */
+        Effect: {
+            detail: string;
+            done: boolean;
+            kind: string;
+        };
+        /**
          * Effective
          * @description One effective constraint as the answer echoes it.
          */
         Effective: {
             key: string;
-            origin: components["schemas"]["Origin"];
+            origin: components["schemas"]["scenario_Origin"];
             sentence: string;
         };
         /**
@@ -1525,6 +2177,12 @@ export interface components {
             next_cursor?: string | null;
         };
         /**
+         * EventKind
+         * @description What can happen.
+         * @enum {string}
+         */
+        EventKind: "variant.registered" | "variant.state_changed" | "alias.moved" | "evidence.added" | "gate.passed" | "gate.failed" | "gate.inconclusive" | "webhook.test";
+        /**
          * EvidenceLink
          * @description Where a figure's evidence is: its id, what it is, and where it can be read.
          */
@@ -1534,6 +2192,20 @@ export interface components {
             id: string;
             kind: string;
             route?: string | null;
+        };
+        /**
+         * EvidenceRule
+         * @description Which evidence counts. What is older, of another version, or says neither, is stale.
+         * @default {}
+         */
+        EvidenceRule: {
+            /** @description Absent means `["measured","imported"]`. */
+            bases?: ("measured" | "imported")[];
+            max_age?: string | null;
+            /** @description Absent means `{}`. */
+            versions?: {
+                [key: string]: string;
+            };
         };
         /**
          * Experts
@@ -1671,6 +2343,27 @@ export interface components {
             requests_per_second?: number | null;
         };
         /**
+         * Flip
+         * @description An item on which the build and what it is held against differ. `change` is positive where the build is worse.
+         */
+        Flip: {
+            change: number;
+            id: string;
+            reference: number;
+            variant: number;
+        };
+        /**
+         * Flips
+         * @description The items of a task that changed, worst first. For text, documents by nats per token.
+         */
+        Flips: {
+            better: number;
+            items: components["schemas"]["Flip"][];
+            metric: string;
+            task: string;
+            worse: number;
+        };
+        /**
          * FormatFilter
          * @description Files must be in this format: safetensors or gguf.
          */
@@ -1693,6 +2386,138 @@ export interface components {
             tpot_seconds?: number | null;
             variant_id: string;
         };
+        /**
+         * GateAllRequest
+         * @description Say what a policy would decide of many variants, changing nothing.
+         */
+        GateAllRequest: {
+            against?: string | null;
+            model?: string | null;
+            policy: components["schemas"]["Policy"];
+            /** @description Absent means `false`. */
+            published?: boolean;
+            search?: string | null;
+        };
+        /**
+         * GateCheck
+         * @description One rule, judged.
+         */
+        GateCheck: {
+            /** @description Absent means `[]`. */
+            evidence?: string[];
+            field?: string | null;
+            figure?: components["schemas"]["Figure"] | null;
+            kind: components["schemas"]["CheckKind"];
+            limit?: number | null;
+            method?: string | null;
+            minimum_detectable?: components["schemas"]["Figure"] | null;
+            more?: number | null;
+            name: string;
+            noise_floor?: number | null;
+            /** @description Absent means `[]`. */
+            notes?: string[];
+            p_above?: number | null;
+            p_below?: number | null;
+            reason: string;
+            rule: string;
+            size?: number | null;
+            state: components["schemas"]["CheckState"];
+        };
+        /**
+         * GateJob
+         * @description Work that would decide a check.
+         */
+        GateJob: {
+            check: string;
+            detail?: string | null;
+            job: components["schemas"]["SuggestedJob"];
+            job_id?: string | null;
+            /** @description Absent means `"wanted"`. */
+            state?: components["schemas"]["JobStanding"];
+        };
+        /**
+         * GateReport
+         * @description A gate's answer.
+         */
+        GateReport: {
+            actor?: string | null;
+            against: string;
+            checks: components["schemas"]["GateCheck"][];
+            /** @description Absent means `[]`. */
+            effects?: components["schemas"]["Effect"][];
+            /** @description Absent means `[]`. */
+            flips?: components["schemas"]["Flips"][];
+            id: string;
+            /** @description Absent means `[]`. */
+            jobs?: components["schemas"]["GateJob"][];
+            /** Format: date-time */
+            judged_at: string;
+            model_id: string;
+            name: string;
+            policy: components["schemas"]["Policy"];
+            /** @description Absent means `[]`. */
+            raised?: components["schemas"]["Raised"][];
+            reference_id?: string | null;
+            sentence: string;
+            /** @description Absent means `false`. */
+            sequential?: boolean;
+            variant_id: string;
+            verdict: components["schemas"]["GateVerdict"];
+        };
+        /**
+         * Page[GateReport]
+         * @description Some items of a listing, and the opaque cursor that continues it; None at the end.
+         */
+        GateReportPage: {
+            items: components["schemas"]["GateReport"][];
+            next_cursor?: string | null;
+        };
+        /**
+         * GateRequest
+         * @description Judge a variant by a policy. A dry run changes nothing: no alias, no state, no job, no history.
+         */
+        GateRequest: {
+            actor?: string | null;
+            against?: string | null;
+            /** @description Absent means `false`. */
+            dry_run?: boolean;
+            /** @description Absent means `false`. */
+            explain?: boolean;
+            policy: components["schemas"]["Policy"];
+            /** @description Absent means `false`. */
+            queue?: boolean;
+            /** @description Absent means `false`. */
+            sequential?: boolean;
+            variant: string;
+        };
+        /**
+         * GateRow
+         * @description What a policy would decide of one variant.
+         */
+        GateRow: {
+            model_id: string;
+            name: string;
+            sentence: string;
+            states: {
+                [key: string]: components["schemas"]["CheckState"];
+            };
+            variant_id: string;
+            verdict: components["schemas"]["GateVerdict"];
+        };
+        /**
+         * Page[GateRow]
+         * @description Some items of a listing, and the opaque cursor that continues it; None at the end.
+         */
+        GateRowPage: {
+            items: components["schemas"]["GateRow"][];
+            next_cursor?: string | null;
+        };
+        /**
+         * GateVerdict
+         * @description Of the whole gate.
+         * @enum {string}
+         */
+        GateVerdict: "pass" | "fail" | "inconclusive";
         /**
          * Hardware
          * @description `count` devices of one type, named, or given only by the memory of each.
@@ -1855,12 +2680,33 @@ export interface components {
             };
         };
         /**
+         * JobStanding
+         * @description What became of a job that would decide a check.
+         * @default wanted
+         * @enum {string}
+         */
+        JobStanding: "wanted" | "queued" | "already queued" | "blocked" | "ended";
+        /**
          * JobState
          * @description Where a job is in its life. A parked one waits for a person.
          * @default queued
          * @enum {string}
          */
         JobState: "queued" | "leased" | "parked" | "succeeded" | "failed" | "cancelled";
+        /**
+         * Keep
+         * @description What is kept: a variant that any of these names is.
+         */
+        Keep: {
+            last?: number | null;
+            /** @description Absent means `[]`. */
+            names?: string[];
+            /** @description Absent means `[]`. */
+            schemes?: string[];
+            /** @description Absent means `[]`. */
+            states?: components["schemas"]["LifecycleState"][];
+            younger_than_days?: number | null;
+        };
         /**
          * LatencyAnswer
          * @description Speed of a candidate at the scenario's workload, each with the runtime it was seen or modelled under.
@@ -1892,6 +2738,23 @@ export interface components {
          * @enum {string}
          */
         LatencyMetric: "ttft" | "tpot" | "itl" | "e2e";
+        /**
+         * LatencyRule
+         * @description A time at a workload point: at most so long, or at most so much longer than the reference's on the same class of machine.
+         */
+        LatencyRule: {
+            at: components["schemas"]["Point"];
+            at_most?: string | null;
+            device?: string | null;
+            /** @enum {string} */
+            metric: "ttft" | "tpot" | "itl" | "end_to_end";
+            /** @enum {string} */
+            percentile: "mean" | "p50" | "p90" | "p95" | "p99";
+            regression?: string | null;
+            /** @description Absent means `3`. */
+            repeats?: number;
+            runtime?: string | null;
+        };
         /**
          * LatentAttention
          * @description Multi-head latent attention (MLA): keys and values are cached as one compressed vector per token.
@@ -1944,6 +2807,13 @@ export interface components {
             /** @constant */
             type: "license";
         };
+        /**
+         * LifecycleState
+         * @description Where a variant stands.
+         * @default active
+         * @enum {string}
+         */
+        LifecycleState: "active" | "deprecated" | "yanked" | "quarantined" | "deleted";
         /**
          * Lock
          * @description A plan's answer, pinned. Raises InvalidInput when its parts contradict each other.
@@ -2205,6 +3075,21 @@ export interface components {
             weights: components["schemas"]["Figure"];
         };
         /**
+         * MemoryRule
+         * @description Bytes at a workload point: at most so many, or at most so many more than the reference's.
+         */
+        MemoryRule: {
+            at?: components["schemas"]["Point"] | null;
+            at_most?: string | null;
+            device?: string | null;
+            /** @enum {string} */
+            measure: "weights" | "kv_cache" | "peak_device" | "peak_process" | "peak_reserved" | "peak_rss";
+            regression?: string | null;
+            /** @description Absent means `2`. */
+            repeats?: number;
+            runtime?: string | null;
+        };
+        /**
          * MemoryUse
          * @description Bytes in use, each as its own tool counts it; None where it was not measured or cannot be told, never 0 for that.
          *
@@ -2217,6 +3102,7 @@ export interface components {
             context_bytes?: number | null;
             fragmentation_bytes?: number | null;
             graph_bytes?: number | null;
+            held_bytes?: number | null;
             kv_cache_bytes?: number | null;
             peak_allocated_bytes?: number | null;
             peak_device_bytes?: number | null;
@@ -2284,6 +3170,24 @@ export interface components {
             key: string;
         };
         /**
+         * NewToken
+         * @description A token that was just made, with its secret, which is told this once.
+         */
+        NewToken: {
+            secret: string;
+            token: components["schemas"]["Token"];
+        };
+        /**
+         * NewWebhook
+         * @description An address to tell. `events` empty: of everything. `secret` None: one is made.
+         */
+        NewWebhook: {
+            /** @description Absent means `[]`. */
+            events?: components["schemas"]["EventKind"][];
+            secret?: string | null;
+            url: string;
+        };
+        /**
          * NotMeasured
          * @description A workload point that was asked for and has no times, and why.
          */
@@ -2319,6 +3223,14 @@ export interface components {
          */
         Objective: "most-accurate" | "fastest" | "smallest" | "cheapest" | "highest-throughput";
         /**
+         * OnPass
+         * @description What a pass does.
+         * @default {}
+         */
+        OnPass: {
+            move_alias?: string | null;
+        };
+        /**
          * OpenFigure
          * @description A figure that a measurement would settle: which constraint it is for, what is known now, and what is wrong with it.
          */
@@ -2327,12 +3239,6 @@ export interface components {
             key: string;
             why: string;
         };
-        /**
-         * Origin
-         * @description Where an effective constraint came from. Nothing is assumed without saying so.
-         * @enum {string}
-         */
-        Origin: "asked" | "preset" | "default" | "prices";
         /**
          * Outranked
          * @description Which variant is ranked before this one, at which place, and what decided.
@@ -2372,11 +3278,41 @@ export interface components {
         Peak: {
             bf16?: number | null;
             fp16?: number | null;
+            fp16_accumulate?: number | null;
             fp32?: number | null;
             fp4?: number | null;
             fp8?: number | null;
             int4?: number | null;
             int8?: number | null;
+        };
+        /**
+         * Pin
+         * @description Somebody's wish that a variant keeps its files, and why.
+         */
+        Pin: {
+            actor: string;
+            id: string;
+            /** Format: date-time */
+            pinned_at: string;
+            reason: string;
+            variant_id: string;
+        };
+        /**
+         * Page[Pin]
+         * @description Some items of a listing, and the opaque cursor that continues it; None at the end.
+         */
+        PinPage: {
+            items: components["schemas"]["Pin"][];
+            next_cursor?: string | null;
+        };
+        /**
+         * PinRequest
+         * @description Keep a variant's files whatever a retention policy says.
+         */
+        PinRequest: {
+            actor?: string | null;
+            reason: string;
+            variant: string;
         };
         /**
          * Placed
@@ -2452,6 +3388,57 @@ export interface components {
             query: string | null;
             revision: number;
             variant_id: string | null;
+        };
+        /**
+         * Point
+         * @description A workload point.
+         */
+        Point: {
+            /** @default 1 */
+            concurrency: number;
+            input_tokens: number;
+            output_tokens: number;
+        };
+        /**
+         * Policy
+         * @description What a build must show. Better than the reference never fails.
+         */
+        Policy: {
+            /** @description Absent means `"base"`. */
+            against?: string;
+            /** @description Absent means `0.95`. */
+            confidence?: number;
+            /** @description Absent means `{}`. */
+            evidence?: components["schemas"]["EvidenceRule"];
+            /** @description Absent means `[]`. */
+            latency?: components["schemas"]["LatencyRule"][];
+            /** @description Absent means `[]`. */
+            memory?: components["schemas"]["MemoryRule"][];
+            min_items?: number | null;
+            name?: string | null;
+            /**
+             * @description Absent means `"warn"`.
+             * @enum {string}
+             */
+            on_fail?: "warn" | "quarantine";
+            /** @description Absent means `{}`. */
+            on_pass?: components["schemas"]["OnPass"];
+            screen?: components["schemas"]["Screen"] | null;
+            /** @description Absent means `[]`. */
+            tasks?: components["schemas"]["TaskRule"][];
+            /** @constant */
+            version: 1;
+        };
+        /**
+         * PolicyCheck
+         * @description A policy as it holds on this server, and what its floor raised.
+         */
+        PolicyCheck: {
+            /** @description Absent means `false`. */
+            has_floor?: boolean;
+            policy: components["schemas"]["Policy"];
+            /** @description Absent means `[]`. */
+            raised?: components["schemas"]["Raised"][];
         };
         /**
          * PoolUse
@@ -2585,6 +3572,13 @@ export interface components {
             workload: components["schemas"]["Workload"];
         };
         /**
+         * ProtectAlias
+         * @description Whether an alias moves only by compare-and-swap, and is not deleted.
+         */
+        ProtectAlias: {
+            protected: boolean;
+        };
+        /**
          * Provenance
          * @description How a variant came to be: recipe with its configuration, what it was built from, by what, at what cost.
          * @default {}
@@ -2635,6 +3629,39 @@ export interface components {
             passed_over: string[];
         };
         /**
+         * Raised
+         * @description A field that the floor made stricter: what the policy asked, and what holds.
+         */
+        Raised: {
+            asked: string;
+            field: string;
+            floor: string;
+        };
+        /**
+         * Reason
+         * @description One reason to keep a variant, in words and by kind.
+         */
+        Reason: {
+            detail: string;
+            kind: components["schemas"]["ReasonKind"];
+        };
+        /**
+         * ReasonKind
+         * @description Why a variant is kept.
+         * @enum {string}
+         */
+        ReasonKind: "alias" | "plan" | "pin" | "job" | "base" | "baseline" | "rule" | "outside";
+        /**
+         * Received
+         * @description How far an upload has come, in bytes from its beginning; `complete` when the file is stored and verified.
+         */
+        Received: {
+            complete: boolean;
+            offset: number;
+            sha256: string;
+            size: number;
+        };
+        /**
          * Recommended
          * @description A variant satisfies the scenario.
          */
@@ -2660,6 +3687,36 @@ export interface components {
          */
         Recomputation: "none" | "selective" | "full";
         /**
+         * ReferenceProgress
+         * @description One line of the answer to registering by reference: how far it is in bytes, and on the last line what came of it.
+         */
+        ReferenceProgress: {
+            /** @description Absent means `0`. */
+            done?: number;
+            problem?: components["schemas"]["Problem"] | null;
+            registration?: components["schemas"]["Registration"] | null;
+            /** @description Absent means `0`. */
+            total?: number;
+        };
+        /**
+         * RegisterReference
+         * @description Files to register that the server reads itself: `file:///folder`, `s3://bucket/prefix` or `hf:OWNER/NAME@REVISION`.
+         *
+         *     The rest is as in a manifest. A dry run reads everything and keeps nothing.
+         */
+        RegisterReference: {
+            /** @description Absent means `false`. */
+            dry_run?: boolean;
+            model?: string | null;
+            name?: string | null;
+            /** @description Absent means `{}`. */
+            provenance?: components["schemas"]["Provenance"];
+            /** @description Absent means `[]`. */
+            runtimes?: string[];
+            scheme?: string | null;
+            uri: string;
+        };
+        /**
          * Registration
          * @description What registering files did, or, when `dry_run`, would do.
          *
@@ -2676,6 +3733,27 @@ export interface components {
             model_created: boolean;
             variant: components["schemas"]["Variant"] | null;
             warnings: string[];
+        };
+        /**
+         * Page[RegistrationRecord]
+         * @description Some items of a listing, and the opaque cursor that continues it; None at the end.
+         */
+        RegistrationPage: {
+            items: components["schemas"]["RegistrationRecord"][];
+            next_cursor?: string | null;
+        };
+        /**
+         * RegistrationRecord
+         * @description Who handed in the bytes of a variant. Handing in the same bytes again adds a record, not a variant.
+         */
+        RegistrationRecord: {
+            actor: string;
+            created: boolean;
+            origin?: components["schemas"]["identity_Origin"] | null;
+            /** Format: date-time */
+            registered_at: string;
+            token_id: string;
+            variant_id: string;
         };
         /**
          * Relation
@@ -2705,6 +3783,76 @@ export interface components {
             plan_id: string;
             replayed_digest: string;
             stored_digest: string;
+        };
+        /**
+         * ReplayRequest
+         * @description Events to deliver again: one by its id, or those since a moment. Exactly one of the two.
+         */
+        ReplayRequest: {
+            event_id?: string | null;
+            since?: string | null;
+        };
+        /**
+         * Replayed
+         * @description How many events are on their way again.
+         */
+        Replayed: {
+            count: number;
+        };
+        /**
+         * RetentionDecision
+         * @description What becomes of one variant; without reasons its files are deleted.
+         */
+        RetentionDecision: {
+            bytes: number;
+            model_id: string;
+            name: string;
+            /** @description Absent means `[]`. */
+            reasons?: components["schemas"]["Reason"][];
+            state: components["schemas"]["LifecycleState"];
+            variant_id: string;
+        };
+        /**
+         * RetentionPolicy
+         * @description What keeps its files. Raises InvalidInput for a policy that keeps nothing, which would delete all that is not needed.
+         */
+        RetentionPolicy: {
+            /** @description Absent means `0.0`. */
+            alias_history_days?: number;
+            keep: components["schemas"]["Keep"];
+            /** @description Absent means `["*"]`. */
+            models?: string[];
+            version: number;
+        };
+        /**
+         * RetentionReport
+         * @description What a policy did or would do, variant by variant, by model and name.
+         */
+        RetentionReport: {
+            bytes_unused: number;
+            decisions: components["schemas"]["RetentionDecision"][];
+            deleted: number;
+            dry_run: boolean;
+            kept: number;
+            policy_digest: string;
+        };
+        /**
+         * RetentionRequest
+         * @description A policy to apply, or, with `dry_run`, to try out.
+         */
+        RetentionRequest: {
+            actor?: string | null;
+            /** @description Absent means `true`. */
+            dry_run?: boolean;
+            policy: components["schemas"]["RetentionPolicy"];
+        };
+        /**
+         * RollbackAlias
+         * @description Move an alias back to where it pointed before its last move; with `expected`, only if it points there now.
+         */
+        RollbackAlias: {
+            actor?: string | null;
+            expected?: string | null;
         };
         /**
          * Runtime
@@ -2745,7 +3893,7 @@ export interface components {
             objective?: components["schemas"]["Objective"];
             /** @description Absent means `{}`. */
             origins?: {
-                [key: string]: components["schemas"]["Origin"];
+                [key: string]: components["schemas"]["scenario_Origin"];
             };
             preset?: string | null;
             price?: components["schemas"]["Price"] | null;
@@ -2785,12 +3933,17 @@ export interface components {
             words: string[];
         };
         /**
-         * Scope
-         * @description Whether throughput counts one request or all concurrent ones together.
-         * @default aggregate
-         * @enum {string}
+         * Screen
+         * @description A cheap first stage: fidelity to the base. What clearly exceeds it fails before any task is judged; it passes nothing.
          */
-        Scope: "request" | "aggregate";
+        Screen: {
+            flips?: number | null;
+            kl_mean?: number | null;
+            kl_p99?: number | null;
+            source?: string | null;
+            task?: string | null;
+            top1_agreement?: number | null;
+        };
         /**
          * SelectorKind
          * @description How a question names the model.
@@ -2814,6 +3967,48 @@ export interface components {
             wait_probability: number;
         };
         /**
+         * SetState
+         * @description Put a variant in a state. `replacement` is the variant to use instead, by any of its names.
+         *
+         *     With `expected` only when it is in that state now.
+         */
+        SetState: {
+            actor?: string | null;
+            expected?: components["schemas"]["LifecycleState"] | null;
+            reason: string;
+            replacement?: string | null;
+            state: components["schemas"]["LifecycleState"];
+        };
+        /**
+         * SignatureList
+         * @description The signatures of a variant, the newest first.
+         */
+        SignatureList: {
+            signatures: components["schemas"]["SignatureRecord"][];
+            variant_id: string;
+        };
+        /**
+         * SignatureRecord
+         * @description A signature over a variant's manifest: where its bundle is kept, and what it was made with.
+         */
+        SignatureRecord: {
+            actor: string;
+            key: string | null;
+            sha256: string;
+            /** Format: date-time */
+            signed_at: string;
+            size: number;
+            variant_id: string;
+        };
+        /**
+         * SignatureRequest
+         * @description A signature bundle over a variant's manifest: the JSON text of a sigstore bundle.
+         */
+        SignatureRequest: {
+            bundle: string;
+            variant: string;
+        };
+        /**
          * Stability
          * @description Whether a point's times would come out alike if they were taken again at once, and why not.
          */
@@ -2823,6 +4018,22 @@ export interface components {
             reason?: string | null;
             /** @enum {string} */
             verdict: "stable" | "unstable";
+        };
+        /**
+         * StateHistory
+         * @description The state of a variant, and every state it was put in, newest first.
+         */
+        StateHistory: {
+            current: components["schemas"]["VariantState"];
+            history: components["schemas"]["VariantState"][];
+        };
+        /**
+         * Page[VariantState]
+         * @description Some items of a listing, and the opaque cursor that continues it; None at the end.
+         */
+        StatePage: {
+            items: components["schemas"]["VariantState"][];
+            next_cursor?: string | null;
         };
         /**
          * Step
@@ -2901,15 +4112,64 @@ export interface components {
          */
         Target: "vllm" | "llama.cpp" | "transformers" | "sglang" | "compose" | "kubernetes" | "kserve";
         /**
+         * TaskRule
+         * @description A task, and the loss on it that is still accepted.
+         */
+        TaskRule: {
+            margin: string;
+            metric?: string | null;
+            min_items?: number | null;
+            source?: string | null;
+            task: string;
+        };
+        /**
          * ThroughputFloor
          * @description At least `limit` generated tokens per second.
          */
         ThroughputFloor: {
             limit: number;
             /** @description Absent means `"aggregate"`. */
-            scope?: components["schemas"]["Scope"];
+            scope?: components["schemas"]["constraint_Scope"];
             /** @constant */
             type: "throughput";
+        };
+        /**
+         * Token
+         * @description A token as it can be shown: everything but its secret, which is not kept.
+         */
+        Token: {
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            expires_at?: string | null;
+            id: string;
+            label: string;
+            last_used_at?: string | null;
+            origin?: components["schemas"]["identity_Origin"] | null;
+            /** @description Absent means `[]`. */
+            resources?: string[];
+            revoked_at?: string | null;
+            scopes: components["schemas"]["identity_Scope"][];
+            shown: string;
+        };
+        /**
+         * Page[Token]
+         * @description Some items of a listing, and the opaque cursor that continues it; None at the end.
+         */
+        TokenPage: {
+            items: components["schemas"]["Token"][];
+            next_cursor?: string | null;
+        };
+        /**
+         * TokenRequest
+         * @description A token to be made. `expires_in_seconds` None never expires; `resources` confine writes to repositories.
+         */
+        TokenRequest: {
+            expires_in_seconds?: number | null;
+            label: string;
+            /** @description Absent means `[]`. */
+            resources?: string[];
+            scopes: components["schemas"]["identity_Scope"][];
         };
         /**
          * TrainingAnswer
@@ -3089,6 +4349,7 @@ export interface components {
             /** @description Absent means `0`. */
             profile_count?: number;
             scheme: string;
+            state?: components["schemas"]["VariantState"] | null;
             variant: components["schemas"]["Variant"];
         };
         /**
@@ -3099,11 +4360,64 @@ export interface components {
          */
         VariantSort: "name" | "weight_bytes" | "effective_bits" | "created_at" | "loss" | "-name" | "-weight_bytes" | "-effective_bits" | "-created_at" | "-loss";
         /**
+         * VariantState
+         * @description A state a variant was put in. `number` counts its changes; 0 is the state it was registered in.
+         */
+        VariantState: {
+            /** @description Absent means `""`. */
+            actor?: string;
+            changed_at?: string | null;
+            /** @description Absent means `0`. */
+            number?: number;
+            /** @description Absent means `""`. */
+            reason?: string;
+            replacement_id?: string | null;
+            /** @description Absent means `"active"`. */
+            state?: components["schemas"]["LifecycleState"];
+            variant_id: string;
+        };
+        /**
          * Verdict
          * @description Verdict on one constraint for one candidate.
          * @enum {string}
          */
         Verdict: "met" | "certified" | "likely" | "unlikely" | "violated" | "unknown";
+        /**
+         * Webhook
+         * @description An address that is told of events. Its secret is kept apart and shown once, when it is made.
+         */
+        Webhook: {
+            /** @default true */
+            active: boolean;
+            /** Format: date-time */
+            created_at: string;
+            /** @default [] */
+            events: components["schemas"]["EventKind"][];
+            id: string;
+            inactive_because?: string | null;
+            url: string;
+        };
+        /**
+         * Page[Webhook]
+         * @description Some items of a listing, and the opaque cursor that continues it; None at the end.
+         */
+        WebhookPage: {
+            items: components["schemas"]["Webhook"][];
+            next_cursor?: string | null;
+        };
+        /**
+         * Whoami
+         * @description Who makes the request, and what this server lets them do.
+         */
+        Whoami: {
+            auth: components["schemas"]["AuthMode"];
+            may: components["schemas"]["identity_Scope"][];
+            name: string;
+            origin?: components["schemas"]["identity_Origin"] | null;
+            /** @description Absent means `[]`. */
+            resources?: string[];
+            token_id?: string | null;
+        };
         /**
          * Why
          * @description Why a variant is, or is not, the answer. `candidate` carries every check; `elimination` the one that decided.
@@ -3216,6 +4530,13 @@ export interface components {
             variant_id: string;
         };
         /**
+         * Scope
+         * @description Whether throughput counts one request or all concurrent ones together.
+         * @default aggregate
+         * @enum {string}
+         */
+        constraint_Scope: "request" | "aggregate";
+        /**
          * Document
          * @description A file to write.
          */
@@ -3246,9 +4567,33 @@ export interface components {
             figure?: components["schemas"]["Figure"] | null;
             key: string;
             margin?: number | null;
-            origin: components["schemas"]["Origin"];
+            origin: components["schemas"]["scenario_Origin"];
             verdict: components["schemas"]["Verdict"];
         };
+        /**
+         * Origin
+         * @description The run of a pipeline that a keyless token was given to: facts its issuer signed, not what the client says.
+         */
+        identity_Origin: {
+            actor?: string | null;
+            /** @description Absent means `{}`. */
+            claims?: {
+                [key: string]: string;
+            };
+            issuer: string;
+            ref?: string | null;
+            repository?: string | null;
+            run_url?: string | null;
+            sha?: string | null;
+            subject: string;
+            workflow?: string | null;
+        };
+        /**
+         * Scope
+         * @description What a token lets its bearer do.
+         * @enum {string}
+         */
+        identity_Scope: "read" | "register" | "measure" | "promote" | "admin";
         /**
          * Finding
          * @description What a lint says about a file: `lint` is its code, L1 to L22 (`planner.ingest.lints`).
@@ -3258,6 +4603,12 @@ export interface components {
             lint: string;
             message: string;
         };
+        /**
+         * Origin
+         * @description Where an effective constraint came from. Nothing is assumed without saying so.
+         * @enum {string}
+         */
+        scenario_Origin: "asked" | "preset" | "default" | "prices";
     };
     responses: never;
     parameters: never;
@@ -3267,6 +4618,72 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    collectFiles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CollectRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Collected"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    applyRetention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetentionRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionReport"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listAliases: {
         parameters: {
             query?: {
@@ -3344,6 +4761,181 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["MoveAlias"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alias"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteAlias: {
+        parameters: {
+            query?: {
+                /** @description Only if it points at this variant. */
+                expected?: string | null;
+                actor?: string | null;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AliasMove"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getAliasAt: {
+        parameters: {
+            query: {
+                /** @description The moment, with its time zone: 2026-11-01T00:00:00Z. */
+                at: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AliasAt"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listAliasMoves: {
+        parameters: {
+            query?: {
+                /** @description Most items in the page. */
+                limit?: number;
+                /** @description `next_cursor` of the previous page, with the same filters. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AliasMovePage"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    protectAlias: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProtectAlias"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alias"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rollbackAlias: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RollbackAlias"];
             };
         };
         responses: {
@@ -3539,6 +5131,78 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    appendArtifact: {
+        parameters: {
+            query: {
+                /** @description Bytes of the whole file. */
+                size: number;
+                /** @description Where the part begins. */
+                offset: number;
+            };
+            header?: never;
+            path: {
+                /** @description sha256 in lower-case hex. */
+                sha256: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Received"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    uploadReceived: {
+        parameters: {
+            query: {
+                /** @description Bytes of the whole file. */
+                size: number;
+            };
+            header?: never;
+            path: {
+                /** @description sha256 in lower-case hex. */
+                sha256: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Received"];
+                };
             };
             /** @description Problem details (RFC 9457) */
             default: {
@@ -3821,6 +5485,8 @@ export interface operations {
         parameters: {
             query?: {
                 variant?: string | null;
+                /** @description Only of variants in this state now: who still pulls what was yanked. */
+                state?: components["schemas"]["LifecycleState"] | null;
                 /** @description Most items in the page. */
                 limit?: number;
                 /** @description `next_cursor` of the previous page, with the same filters. */
@@ -3950,6 +5616,211 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FleetAnswer"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listGates: {
+        parameters: {
+            query?: {
+                variant?: string | null;
+                /** @description Only those with this verdict. */
+                verdict?: components["schemas"]["GateVerdict"] | null;
+                /** @description Most items in the page. */
+                limit?: number;
+                /** @description `next_cursor` of the previous page, with the same filters. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GateReportPage"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    gate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GateRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GateReport"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    gateAll: {
+        parameters: {
+            query?: {
+                /** @description Most items in the page. */
+                limit?: number;
+                /** @description `next_cursor` of the previous page, with the same filters. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GateAllRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GateRowPage"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    checkGatePolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Policy"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyCheck"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    previewGate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GateRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GateReport"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getGate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                gate_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GateReport"];
                 };
             };
             /** @description Problem details (RFC 9457) */
@@ -4534,6 +6405,105 @@ export interface operations {
             };
         };
     };
+    listPins: {
+        parameters: {
+            query?: {
+                variant?: string | null;
+                /** @description Most items in the page. */
+                limit?: number;
+                /** @description `next_cursor` of the previous page, with the same filters. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PinPage"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pinVariant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PinRequest"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pin"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    unpinVariant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pin"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listPlans: {
         parameters: {
             query?: {
@@ -5041,6 +7011,208 @@ export interface operations {
             };
         };
     };
+    listRegistrations: {
+        parameters: {
+            query?: {
+                variant?: string | null;
+                /** @description Most items in the page. */
+                limit?: number;
+                /** @description `next_cursor` of the previous page, with the same filters. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegistrationPage"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listSignatures: {
+        parameters: {
+            query: {
+                /** @description Variant id, unique prefix of one, name, `model/name` or alias. */
+                variant: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignatureList"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    addSignature: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignatureRequest"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignatureRecord"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listStates: {
+        parameters: {
+            query?: {
+                /** @description Only those in this state now. */
+                state?: components["schemas"]["LifecycleState"] | null;
+                /** @description Most items in the page. */
+                limit?: number;
+                /** @description `next_cursor` of the previous page, with the same filters. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatePage"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getState: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StateHistory"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setState: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetState"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VariantState"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     sweepQuery: {
         parameters: {
             query: {
@@ -5062,6 +7234,105 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Sweep"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listTokens: {
+        parameters: {
+            query?: {
+                /** @description Most items in the page. */
+                limit?: number;
+                /** @description `next_cursor` of the previous page, with the same filters. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenPage"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenRequest"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewToken"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revokeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A token's id, label or first characters as shown. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Token"];
                 };
             };
             /** @description Problem details (RFC 9457) */
@@ -5241,6 +7512,39 @@ export interface operations {
             };
         };
     };
+    registerReference: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RegisterReference"];
+            };
+        };
+        responses: {
+            /** @description One object a line */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["ReferenceProgress"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getVariant: {
         parameters: {
             query?: never;
@@ -5259,6 +7563,299 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Variant"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listWebhooks: {
+        parameters: {
+            query?: {
+                /** @description Most items in the page. */
+                limit?: number;
+                /** @description `next_cursor` of the previous page, with the same filters. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookPage"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    addWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewWebhook"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedWebhook"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    removeWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listDeliveries: {
+        parameters: {
+            query?: {
+                /** @description Only those in this state. */
+                state?: components["schemas"]["DeliveryState"] | null;
+                /** @description Most items in the page. */
+                limit?: number;
+                /** @description `next_cursor` of the previous page, with the same filters. */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pauseWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replayWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplayRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Replayed"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resumeWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    testWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                webhook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            /** @description Problem details (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    whoami: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Whoami"];
                 };
             };
             /** @description Problem details (RFC 9457) */
