@@ -76,6 +76,11 @@ def plot(costs: Sequence[Cost]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
+def _bytes(cost: Cost, costs: Sequence[Cost]) -> str:
+    """Return the bytes per variant of the largest index alone: smaller ones reuse memory that was given back before."""
+    return f"{cost.bytes_per_variant:,.0f}" if cost is costs[-1] else ""
+
+
 def page(variants: int, rows: Sequence[Row], costs: Sequence[Cost]) -> str:
     """Return the page."""
     table = [
@@ -90,7 +95,7 @@ def page(variants: int, rows: Sequence[Row], costs: Sequence[Cost]) -> str:
         "| variants | index, s | bytes each | 13B on 24 GB | any on 24 GB | any on 2 GB: infeasible | any on one GPU | SQL |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|",
         *(
-            f"| {cost.variants:,} | {cost.build_seconds:.2f} | {cost.bytes_per_variant:,.0f} | "
+            f"| {cost.variants:,} | {cost.build_seconds:.2f} | {_bytes(cost, costs)} | "
             + " | ".join(
                 f"{middle:.1f} ({most:.1f})"
                 for middle, most in (cost.size_class, cost.any_model, cost.infeasible, cost.on_device)
