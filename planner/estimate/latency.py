@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -116,18 +117,33 @@ class Speeds:
         self._figures: dict[tuple[str, str, int], Figure | None] = {}
         self._columns = columns
         self._general = general
-        self._model: Times | None = None
-        self._yardstick: Times | None = None
-        self._yardstick_at_points: Times | None = None
-        if device is not None:
-            load, measure = Load.of(workload), yardstick(device)
-            self._model = modelled_times(columns, degree, device, load)
-            same = measure is device
-            self._yardstick = self._model if same else modelled_times(columns, degree, measure, load)
-            if points is not None and len(points):
-                self._yardstick_at_points = modelled_times(
-                    columns.take(points.row), degree[points.row], measure, points.load
-                )
+        self._degree = degree
+        self._device = device
+        self._measure = yardstick(device) if device is not None else None
+
+    @cached_property
+    def _model(self) -> Times | None:
+        """Times on the device as it is known."""
+        if self._device is None:
+            return None
+        return modelled_times(self._columns, self._degree, self._device, Load.of(self._workload))
+
+    @cached_property
+    def _yardstick(self) -> Times | None:
+        """Times on the device with stand-ins for what is not known of it."""
+        if self._measure is None or self._measure is self._device:
+            return self._model
+        return modelled_times(self._columns, self._degree, self._measure, Load.of(self._workload))
+
+    @cached_property
+    def _yardstick_at_points(self) -> Times | None:
+        """The same times at every point that was recorded."""
+        points = self.points
+        if self._measure is None or points is None or not len(points):
+            return None
+        return modelled_times(
+            self._columns.take(points.row), self._degree[points.row], self._measure, points.load
+        )
 
     def of(self, metric: Metric, quantile: str = CENTRAL) -> Speed:
         """Return one quantile of one metric. `per_token` is seconds per generated token over all requests."""
