@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import stat
+import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -20,6 +21,9 @@ from planner.errors import IntegrityFailure, InvalidFile, InvalidInput, OutOfSpa
 
 CHUNK: Final = 1 << 20
 """Bytes per read: large enough that hashing and copying run at memory speed, small enough to stop quickly."""
+
+WRITE_BACK: Final = 16 * CHUNK
+"""Bytes written before the disk is told to take them."""
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of a disk or quota without room."""
@@ -101,6 +105,41 @@ def write_all(descriptor: int, chunk: bytes) -> None:
     view = memoryview(chunk)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+@contextmanager
+def written_back(descriptor: int) -> Generator[Callable[[int], None]]:
+    """Bring a file to disk while it is being written, so that little is left to sync at its end.
+
+    Gives what is to be told of the bytes written. Raises Unavailable or OutOfSpace at the end when the disk has refused some
+    meanwhile, since Linux tells of that only once.
+    """
+    errors: list[OSError] = []
+    running: threading.Thread | None = None
+    waiting = 0
+
+    def sync() -> None:
+        try:
+            os.fdatasync(descriptor)
+        except OSError as error:
+            errors.append(error)
+
+    def wrote(count: int) -> None:
+        nonlocal running, waiting
+        waiting += count
+        if waiting >= WRITE_BACK and (running is None or not running.is_alive()):
+            waiting = 0
+            running = threading.Thread(target=sync, name="write-back")
+            running.start()
+
+    try:
+        yield wrote
+    finally:
+        if running is not None:
+            running.join()
+    with disk_errors("syncing what is being written"):
+        for error in errors:
+            raise error
 
 
 def hash_stream(file: FileIO, progress: Callable[[int], None] | None = None) -> tuple[Hasher, int]:

@@ -26,6 +26,7 @@ from planner.artifacts.durable import (
     read_chunks,
     sync_directory,
     write_all,
+    written_back,
 )
 from planner.artifacts.store import Blob, check_digest
 from planner.domain.variant import SHA256
@@ -76,15 +77,19 @@ class LocalStore:
         with ExitStack() as stack:
             with disk_errors("staging a blob"):
                 file = stack.enter_context(staged.open("xb", buffering=0))
-            for chunk in chunks:
-                total += len(chunk)
-                if size is not None and total > size:
-                    raise IntegrityFailure(
-                        f"blob: received more than the {size} bytes announced", expected=size, received=total
-                    )
-                hasher.update(chunk)
-                with disk_errors("writing a blob"):
-                    write_all(file.fileno(), chunk)
+            with written_back(file.fileno()) as wrote:
+                for chunk in chunks:
+                    total += len(chunk)
+                    if size is not None and total > size:
+                        raise IntegrityFailure(
+                            f"blob: received more than the {size} bytes announced",
+                            expected=size,
+                            received=total,
+                        )
+                    hasher.update(chunk)
+                    with disk_errors("writing a blob"):
+                        write_all(file.fileno(), chunk)
+                    wrote(len(chunk))
             digest = hasher.hexdigest()
             check_received("blob", sha256=sha256, size=size, got_sha256=digest, got_size=total)
             with disk_errors("syncing a blob"):

@@ -14,14 +14,21 @@ import re
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from planner.artifacts.durable import Hasher, check_received, disk_errors, hash_stream, open_regular
+from planner.artifacts.durable import (
+    Hasher,
+    check_received,
+    disk_errors,
+    hash_stream,
+    open_regular,
+    written_back,
+)
 from planner.artifacts.local import LocalStore
 from planner.artifacts.store import Blob, check_digest
 from planner.errors import Conflict, IntegrityFailure, InvalidInput, NotFound
@@ -65,13 +72,13 @@ class Parts:
             running = self._continued(session, descriptor, size=size, start=start)
             finished = False
             try:
-                done = self._copy(descriptor, chunks, start=start, length=length, running=running)
+                with written_back(descriptor) as wrote:
+                    self._copy(descriptor, chunks, wrote, start=start, length=length, running=running)
                 with disk_errors("syncing a part"):
                     os.fdatasync(descriptor)
                 finished = True
             finally:
                 self._release(session, running, keep=finished)
-            check_received("part", sha256=None, size=length, got_sha256="", got_size=done)
 
     def complete(self, session: str, *, sha256: str, size: int) -> Blob:
         """Make the object a blob. Raises IntegrityFailure when its bytes are other ones, and drops it then.
@@ -100,8 +107,15 @@ class Parts:
     # -- writing --------------------------------------------------------------------------------------------------
 
     def _copy(
-        self, descriptor: int, chunks: Iterable[bytes], *, start: int, length: int, running: Running | None
-    ) -> int:
+        self,
+        descriptor: int,
+        chunks: Iterable[bytes],
+        wrote: Callable[[int], None],
+        *,
+        start: int,
+        length: int,
+        running: Running | None,
+    ) -> None:
         done = 0
         for chunk in chunks:
             if done + len(chunk) > length:
@@ -113,6 +127,7 @@ class Parts:
                 while view:
                     written = os.pwrite(descriptor, view, start + done)
                     view, done = view[written:], done + written
+            wrote(len(chunk))
             if running is not None:
                 running.hasher.update(chunk)
         if done != length:
@@ -121,7 +136,6 @@ class Parts:
             )
         if running is not None:
             running.until = start + done
-        return done
 
     @contextmanager
     def _writing(self, session: str) -> Generator[int]:
