@@ -6,6 +6,7 @@ The same "INT4" runs an order of magnitude apart depending on the kernel, so a p
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from planner.domain.workload import Workload
@@ -25,10 +26,19 @@ _MATRIX: Final = re.compile(
 )
 
 
-def dominant_kernel(engine: Engine, device: torch.device) -> str | None:
-    """Return the matrix kernel (CUDA) or operator (CPU) with the most time of its own while decoding a few tokens.
+@dataclass(frozen=True)
+class DecodeKernels:
+    """The kernel that a profile names, and the share of all kernels' time that matrix products take."""
 
-    Where none has a matrix product's name, the longest of all. None when the profiler does not work here: the profile then says that the kernel is unknown.
+    name: str
+    matrix_share: float
+
+
+def decode_kernels(engine: Engine, device: torch.device) -> DecodeKernels | None:
+    """Return what runs while a few tokens are decoded: kernels on CUDA, operators on a CPU, by time of their own.
+
+    The name is that of the matrix product with most time; where none has a matrix product's name, the longest of all. None when
+    the profiler does not work here: the profile then says that the kernel is unknown.
     """
     from torch.profiler import ProfilerActivity, profile
 
@@ -47,4 +57,7 @@ def dominant_kernel(engine: Engine, device: torch.device) -> str | None:
     ]
     times = [(spent, name) for spent, name in times if spent > 0]
     matrix = [(spent, name) for spent, name in times if _MATRIX.search(name)]
-    return max(matrix or times)[1][:_MAX_NAME] if times else None
+    if not times:
+        return None
+    share = sum(spent for spent, _ in matrix) / sum(spent for spent, _ in times)
+    return DecodeKernels(max(matrix or times)[1][:_MAX_NAME], share)

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from planner.domain.decode_limit import BANDWIDTH, MATRIX_SHARE
 from planner.domain.device import Device
 from planner.domain.profile import Fact, Profile
 from planner.domain.workload import Workload
@@ -24,7 +25,7 @@ from worker.engines.transformers import Mode, TransformersEngine
 from worker.measure.batch import BatchMeter
 from worker.measure.device import identify
 from worker.measure.environment import copy_bandwidth
-from worker.measure.kernel import KERNEL_ROWS, dominant_kernel
+from worker.measure.kernel import KERNEL_ROWS, decode_kernels
 from worker.measure.latency import PROTOCOL, Repetition
 from worker.measure.place import Place
 from worker.measure.session import MAX_SECONDS, Session, check_context
@@ -147,9 +148,7 @@ def measure_engine(
     loaded = place.load(load)
     engine, weights = loaded.engine, loaded.weights
     check_context(conditions.workloads, engine.max_context)
-    found = (
-        loaded.facts | {"copy_bandwidth_bytes_per_second": copy_bandwidth(place.device)} | dict(facts or {})
-    )
+    found = loaded.facts | {BANDWIDTH: copy_bandwidth(place.device)} | dict(facts or {})
     meter = BatchMeter(
         engine=engine,
         repetition=conditions.repetition,
@@ -167,6 +166,9 @@ def measure_engine(
             prepare=getattr(engine, "prepare", None),
         )
     report(0.97, "naming the kernel")
+    kernels = decode_kernels(engine, place.device) if session.points else None
+    if kernels is not None:
+        found |= {MATRIX_SHARE: kernels.matrix_share}
     profile = place.profile(
         variant_id,
         session,
@@ -177,7 +179,7 @@ def measure_engine(
         load_seconds=loaded.seconds,
         cold_ttft_seconds=meter.cold_ttft_seconds,
         compile_seconds=getattr(engine, "compile_seconds", None),
-        kernel=dominant_kernel(engine, place.device) if session.points else None,
+        kernel=kernels.name if kernels else None,
         synthetic_weights=synthetic_weights,
     )
     report(1.0, "measured")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from planner.domain.decode_limit import BANDWIDTH
 from planner.domain.figure import Basis
 from planner.domain.job import FailureReason
 from planner.domain.profile import Environment, Fact, MemoryUse, Profile, ProfilePoint
@@ -102,9 +103,7 @@ def measure_continuous_engine(
         session,
         engine.runtime,
         protocol=PROTOCOL,
-        facts=loaded.facts
-        | {"copy_bandwidth_bytes_per_second": bandwidth, "length_spread": spread}
-        | dict(facts or {}),
+        facts=loaded.facts | {BANDWIDTH: bandwidth, "length_spread": spread} | dict(facts or {}),
         refuse_tainted=conditions.tainted == "refuse",
         load_seconds=loaded.seconds,
         cold_ttft_seconds=meter.cold_ttft_seconds,

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from planner.cli.render.tables import evaluations_table, labelled, listing, profiles_table
+from planner.cli.render.tables import decode_limits, evaluations_table, labelled, listing, profiles_table
 from planner.domain.evaluation import Evaluation
 from planner.domain.profile import NotMeasured, Profile
 
@@ -30,6 +30,8 @@ def print_result(console: Console, result: Mapping[str, Any]) -> None:
     profile = _read(left, "profile", Profile)
     if profile is not None:
         _section(console, "profile", profiles_table([profile]))
+        for line in decode_limits([profile]):
+            console.print(line)
         _notes(
             console,
             [("doubt", profile.doubt), *(("not measured", _missed(each)) for each in profile.not_measured)],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 import msgspec
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from planner.cli.render.answer import figure_text
+from planner.domain import decode_limit
 from planner.domain.device import Device, Peak
 from planner.domain.evaluation import Evaluation
 from planner.domain.figure import Figure
@@ -161,6 +162,13 @@ def profiles_table(profiles: Iterable[Profile]) -> Table:
                 profile.basis.value,
             )
     return table
+
+
+def decode_limits(profiles: Iterable[Profile]) -> Iterator[str]:
+    """Yield a line for each profile that says how near decoding comes to the limit of memory."""
+    for profile in profiles:
+        if (text := decode_limit.describe(profile)) is not None:
+            yield f"decoding on {profile.device_id}, {profile.runtime}: {text}"
 
 
 def _cell(value: object) -> str:

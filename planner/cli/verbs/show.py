@@ -10,7 +10,7 @@ from rich.text import Text
 
 from planner.cli.render.answer import render_plan
 from planner.cli.render.registrations import registrations_table
-from planner.cli.render.tables import evaluations_table, listing, profiles_table, record
+from planner.cli.render.tables import decode_limits, evaluations_table, listing, profiles_table, record
 from planner.cli.session import Session, console, session_options
 from planner.domain.lifecycle import LifecycleState
 from planner.domain.outcome import Plan
@@ -61,6 +61,8 @@ def _print_variant(service: Service, variant: Variant) -> None:
     out.print(evaluations_table(evaluations.items) if evaluations.items else "loss: no evidence")
     out.print()
     out.print(profiles_table(profiles.items) if profiles.items else "speed and memory: no evidence")
+    for line in decode_limits(profiles.items):
+        out.print(line)
     _print_registrations(service, variant)
     if variant.artifacts:
         files = listing(("file", "bytes", "sha256"))
