@@ -13,7 +13,7 @@ import msgspec
 from litestar.utils.path import normalize_path
 
 from planner.api.hub_address import Address, Operation, parse
-from planner.domain.identity import Scope, matches
+from planner.domain.identity import TokenScope, matches
 
 _READS: Final = frozenset({"GET", "HEAD"})
 
@@ -21,8 +21,8 @@ _READS: Final = frozenset({"GET", "HEAD"})
 class Need(msgspec.Struct, frozen=True, kw_only=True):
     """Which scopes suffice, any one of them; none at all for what is open to everyone."""
 
-    scopes: tuple[Scope, ...] = ()
-    under_lease: tuple[Scope, ...] = ()
+    scopes: tuple[TokenScope, ...] = ()
+    under_lease: tuple[TokenScope, ...] = ()
     """Scopes that suffice as well where the request is made for a leased job, which is checked later."""
     address: Address | None = None
     """What the request asks for in the Hugging Face protocol; None for other parts of the server."""
@@ -37,7 +37,7 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_read(self) -> bool:
         """Whether `read` suffices."""
-        return Scope.READ in self.scopes
+        return TokenScope.READ in self.scopes
 
     @property
     def repository(self) -> str | None:
@@ -58,13 +58,13 @@ def _rules(methods: str, need: Need, *patterns: str) -> list[Rule]:
 
 
 OPEN: Final = Need()
-READ: Final = Need(scopes=(Scope.READ,))
-REGISTER: Final = Need(scopes=(Scope.REGISTER,))
-MEASURE: Final = Need(scopes=(Scope.MEASURE,))
-PROMOTE: Final = Need(scopes=(Scope.PROMOTE,))
-ADMIN: Final = Need(scopes=(Scope.ADMIN,))
-EVIDENCE: Final = Need(scopes=(Scope.REGISTER, Scope.MEASURE))
-BUILD: Final = Need(scopes=(Scope.REGISTER,), under_lease=(Scope.MEASURE,))
+READ: Final = Need(scopes=(TokenScope.READ,))
+REGISTER: Final = Need(scopes=(TokenScope.REGISTER,))
+MEASURE: Final = Need(scopes=(TokenScope.MEASURE,))
+PROMOTE: Final = Need(scopes=(TokenScope.PROMOTE,))
+ADMIN: Final = Need(scopes=(TokenScope.ADMIN,))
+EVIDENCE: Final = Need(scopes=(TokenScope.REGISTER, TokenScope.MEASURE))
+BUILD: Final = Need(scopes=(TokenScope.REGISTER,), under_lease=(TokenScope.MEASURE,))
 
 RULES: Final[tuple[Rule, ...]] = (
     # Asked by probes before there is a token, or by those who want one.
@@ -152,13 +152,13 @@ def need_of(method: str, path: str, raw_path: str) -> Need:
     top = path.split("/", 2)[1]
     if method in _READS and top not in {"api", "metrics", "oauth"}:
         return OPEN  # the dashboard's files
-    return Need(scopes=(Scope.READ,) if method in _READS else (Scope.ADMIN,), named=False)
+    return Need(scopes=(TokenScope.READ,) if method in _READS else (TokenScope.ADMIN,), named=False)
 
 
 def _need_in_hub(address: Address) -> Need:
     need = HUB.get(address.operation.value)
     if need is None:
-        return Need(scopes=(Scope.ADMIN,), address=address, named=False)
+        return Need(scopes=(TokenScope.ADMIN,), address=address, named=False)
     if address.operation is Operation.AUTH_CHECK and address.path:
         need = REGISTER
     return msgspec.structs.replace(need, address=address)

@@ -32,7 +32,7 @@ from planner.api.hub_revisions import Snapshot
 from planner.api.hub_standing import standing
 from planner.api.hub_view import HubView
 from planner.api.safety import RAW_BODY
-from planner.domain.identity import ANONYMOUS, Scope
+from planner.domain.identity import ANONYMOUS, TokenScope
 from planner.domain.variant import Artifact, Variant
 from planner.wire import acting
 from planner.wire.serving import Load
@@ -240,7 +240,9 @@ def whoami() -> Response[bytes]:
     """Say whose token the request was made with; without one nobody is told apart."""
     principal = acting.current()
     name = ANONYMOUS if principal is None else principal.name
-    writes = principal is not None and any(principal.may(scope) for scope in (Scope.REGISTER, Scope.PROMOTE))
+    writes = principal is not None and any(
+        principal.may(scope) for scope in (TokenScope.REGISTER, TokenScope.PROMOTE)
+    )
     token = {"displayName": name, "role": "write" if writes else "read"}
     return _json(
         {

@@ -6,7 +6,7 @@ import msgspec
 from litestar import Response, Router, get
 from litestar.di import NamedDependency
 
-from planner.domain.identity import ANONYMOUS, IMPLIED, Origin, Principal, Scope
+from planner.domain.identity import ANONYMOUS, IMPLIED, Principal, TokenOrigin, TokenScope
 from planner.settings import AuthMode
 from planner.wire import acting
 
@@ -20,11 +20,11 @@ class Whoami(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The token's label; "anonymous" without one."""
     token_id: str | None = None
     """None when no token was sent, or on a server that asks for none, one that does not work."""
-    may: tuple[Scope, ...]
+    may: tuple[TokenScope, ...]
     """Everything that is allowed, implied scopes included; on a server that asks for nothing, all of it."""
     resources: tuple[str, ...] = ()
     """Repositories that writes are confined to; empty means any."""
-    origin: Origin | None = None
+    origin: TokenOrigin | None = None
     """The run of a pipeline that the token was given to."""
 
 
@@ -32,10 +32,10 @@ def whoami_of(principal: Principal | None, auth: AuthMode) -> Whoami:
     """Return who `principal` is, and what they may do where requests need what `auth` says."""
     granted = {scope for held in (principal.scopes if principal else ()) for scope in IMPLIED[held]}
     if auth is AuthMode.OFF:
-        granted = set(Scope)
+        granted = set(TokenScope)
     elif auth is AuthMode.WRITES:
-        granted.add(Scope.READ)
-    may = tuple(scope for scope in Scope if scope in granted)
+        granted.add(TokenScope.READ)
+    may = tuple(scope for scope in TokenScope if scope in granted)
     if principal is None:
         return Whoami(auth=auth, name=ANONYMOUS, may=may)
     return Whoami(

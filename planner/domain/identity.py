@@ -32,7 +32,7 @@ _SEGMENT: Final = r"[A-Za-z0-9._-]+"
 _RESOURCE: Final = re.compile(rf"(?!\.\.?/){_SEGMENT}/(?!\.\.?\Z){_SEGMENT}")
 
 
-class Scope(StrEnum):
+class TokenScope(StrEnum):
     """What a token lets its bearer do."""
 
     READ = "read"
@@ -47,17 +47,17 @@ class Scope(StrEnum):
     """Everything, tokens included."""
 
 
-IMPLIED: Final[Mapping[Scope, frozenset[Scope]]] = {
-    Scope.READ: frozenset({Scope.READ}),
-    Scope.REGISTER: frozenset({Scope.REGISTER, Scope.READ}),
-    Scope.MEASURE: frozenset({Scope.MEASURE, Scope.READ}),
-    Scope.PROMOTE: frozenset({Scope.PROMOTE, Scope.READ}),
-    Scope.ADMIN: frozenset(Scope),
+IMPLIED: Final[Mapping[TokenScope, frozenset[TokenScope]]] = {
+    TokenScope.READ: frozenset({TokenScope.READ}),
+    TokenScope.REGISTER: frozenset({TokenScope.REGISTER, TokenScope.READ}),
+    TokenScope.MEASURE: frozenset({TokenScope.MEASURE, TokenScope.READ}),
+    TokenScope.PROMOTE: frozenset({TokenScope.PROMOTE, TokenScope.READ}),
+    TokenScope.ADMIN: frozenset(TokenScope),
 }
 """Everything that a scope grants, itself included."""
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TokenOrigin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The run of a pipeline that a keyless token was given to: facts its issuer signed, not what the client says."""
 
     issuer: str
@@ -79,12 +79,12 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     """What logs and histories say: the token's label, or the subject its issuer vouched for."""
     token_id: str
-    scopes: frozenset[Scope]
+    scopes: frozenset[TokenScope]
     resources: tuple[str, ...] = ()
     """Patterns of repositories that writes are confined to; empty means any."""
-    origin: Origin | None = None
+    origin: TokenOrigin | None = None
 
-    def may(self, needed: Scope) -> bool:
+    def may(self, needed: TokenScope) -> bool:
         """Return whether any scope of the token grants `needed`."""
         return any(needed in IMPLIED[scope] for scope in self.scopes)
 
@@ -100,7 +100,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     label: str
     shown: str
     """Its first characters, by which its owner recognises it."""
-    scopes: tuple[Scope, ...]
+    scopes: tuple[TokenScope, ...]
     created_at: datetime
     created_by: str
     expires_at: datetime | None = None
@@ -108,7 +108,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """To within some minutes: not every use is written down."""
     revoked_at: datetime | None = None
     resources: tuple[str, ...] = ()
-    origin: Origin | None = None
+    origin: TokenOrigin | None = None
 
     def state(self, now: datetime) -> TokenState:
         """Return whether it works at `now`."""
@@ -136,7 +136,7 @@ class RegistrationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_default
     registered_at: datetime
     created: bool
     """False when the variant was there before."""
-    origin: Origin | None = None
+    origin: TokenOrigin | None = None
 
 
 class SignatureRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,16 +174,16 @@ def bearer(header: str | None) -> str | None:
     return value.strip() if scheme.lower() == "bearer" and value.strip() else None
 
 
-def parse_scopes(names: Iterable[str]) -> tuple[Scope, ...]:
+def parse_scopes(names: Iterable[str]) -> tuple[TokenScope, ...]:
     """Return scopes in their own order, each once. Raises InvalidInput for an unknown one and for none."""
     given = set(names)
-    unknown = sorted(given - set(Scope))
-    allowed = ", ".join(Scope)
+    unknown = sorted(given - set(TokenScope))
+    allowed = ", ".join(TokenScope)
     if unknown:
         raise InvalidInput("scopes", f"`{unknown[0][:80]}` is unknown", allowed=allowed)
     if not given:
         raise InvalidInput("scopes", "are empty", allowed=f"at least one of {allowed}")
-    return tuple(scope for scope in Scope if scope in given)
+    return tuple(scope for scope in TokenScope if scope in given)
 
 
 def check_resource(resource: str) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from planner.domain.identity import IMPLIED, Origin, Scope, check_resource, matches, parse_scopes
+from planner.domain.identity import IMPLIED, TokenOrigin, TokenScope, check_resource, matches, parse_scopes
 from planner.errors import InvalidInput, NotAllowed
 
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -40,7 +40,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     claims: Mapping[str, str | bool | int]
     """Patterns: `*` stands for anything but "/", `**` for anything."""
-    scopes: tuple[Scope, ...] = (Scope.REGISTER,)
+    scopes: tuple[TokenScope, ...] = (TokenScope.REGISTER,)
     resources: tuple[str, ...] = ()
     """Patterns of repositories that may be asked for; empty means any. A token is confined to the one it was asked for, or,
     when it was asked for none, to these."""
@@ -61,7 +61,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 allowed=f"60 to {LONGEST_SECONDS}",
             )
         parse_scopes(self.scopes)
-        if Scope.ADMIN in self.scopes:
+        if TokenScope.ADMIN in self.scopes:
             raise InvalidInput(
                 "rule.scopes",
                 "hold `admin`",
@@ -121,7 +121,7 @@ class TrustedIssuers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """What a pipeline gets: scopes, the repositories its writes are confined to, and seconds of life."""
 
-    scopes: tuple[Scope, ...]
+    scopes: tuple[TokenScope, ...]
     resources: tuple[str, ...]
     lifetime_seconds: int
 
@@ -182,27 +182,27 @@ def grant(issuer: Issuer, claims: Mapping[str, Any], repository: str | None) -> 
     )
 
 
-def wanted_scopes(given: Grant, asked: Iterable[str]) -> tuple[Scope, ...]:
+def wanted_scopes(given: Grant, asked: Iterable[str]) -> tuple[TokenScope, ...]:
     """Return the scopes of a grant, or those asked for where they are fewer. Raises InvalidInput, NotAllowed."""
     names = tuple(asked)
     if not names:
         return given.scopes
     wanted = parse_scopes(names)
-    granted = frozenset[Scope]().union(*(IMPLIED[scope] for scope in given.scopes))
+    granted = frozenset[TokenScope]().union(*(IMPLIED[scope] for scope in given.scopes))
     beyond = [scope for scope in wanted if scope not in granted]
     if beyond:
         raise NotAllowed(f"`{beyond[0]}` is not granted to this pipeline", allowed=", ".join(sorted(granted)))
     return wanted
 
 
-def origin_of(issuer: str, claims: Mapping[str, Any]) -> Origin:
+def origin_of(issuer: str, claims: Mapping[str, Any]) -> TokenOrigin:
     """Return the facts that a verified identity token states of the run it was issued to."""
     texts = {name: text for name, value in claims.items() if (text := _text(value)) is not None}
     named = {
         ours: next((texts[name] for name in theirs if name in texts), None) for ours, theirs in _NAMED.items()
     }
     rest = {name: text for name, text in sorted(texts.items()) if name not in _PROTOCOL}
-    return Origin(
+    return TokenOrigin(
         issuer=issuer,
         subject=texts.get("sub", ""),
         run_url=_run_url(issuer, texts),

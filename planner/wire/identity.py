@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from planner.domain.identity import Principal, RegistrationRecord, Scope, SignatureRecord, Token
+from planner.domain.identity import Principal, RegistrationRecord, SignatureRecord, Token, TokenScope
 from planner.domain.listing import Page
 from planner.wire.page import DEFAULT_LIMIT
 
@@ -19,7 +19,7 @@ class TokenRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """A token to be made. `expires_in_seconds` None never expires; `resources` confine writes to repositories."""
 
     label: str
-    scopes: tuple[Scope, ...]
+    scopes: tuple[TokenScope, ...]
     expires_in_seconds: int | None = None
     resources: tuple[str, ...] = ()
 

@@ -15,12 +15,12 @@ from planner.domain.identity import (
     SECRET_LENGTH,
     SHOWN,
     TOKEN_PREFIX,
-    Origin,
     Principal,
     RegistrationRecord,
-    Scope,
     SignatureRecord,
     Token,
+    TokenOrigin,
+    TokenScope,
     TokenState,
     check_resource,
     is_token,
@@ -86,11 +86,11 @@ class Identity(Files):
         self,
         *,
         label: str,
-        scopes: tuple[Scope, ...],
+        scopes: tuple[TokenScope, ...],
         lifetime: timedelta | None,
         resources: tuple[str, ...],
         created_by: str,
-        origin: Origin | None = None,
+        origin: TokenOrigin | None = None,
     ) -> NewToken:
         secret = TOKEN_PREFIX + "".join(secrets.choice(ALPHABET) for _ in range(SECRET_LENGTH))
         now = self.now()
@@ -158,9 +158,7 @@ class Identity(Files):
         Raises NotAuthenticated for an identity token that does not hold, NotAllowed when no rule trusts it, InvalidInput
         for a resource or scope that is none.
         """
-        origin, grant = self.publishers.verify(
-            wanted.subject_token, resource=wanted.resource, now=self.now()
-        )
+        origin, grant = self.publishers.verify(wanted.subject_token, resource=wanted.resource, now=self.now())
         return self._make(
             label=origin.subject[:200],
             scopes=wanted_scopes(grant, wanted.scopes),

@@ -16,7 +16,7 @@ import jwt
 import msgspec
 import yaml
 
-from planner.domain.identity import Origin
+from planner.domain.identity import TokenOrigin
 from planner.domain.trusted_publisher import Grant, TrustedIssuers, asked_repository, grant, origin_of
 from planner.errors import InvalidInput, NotAuthenticated
 from planner.workspace.issuer_keys import IssuerKeys, fetch_document
@@ -60,7 +60,7 @@ class TrustedPublishers:
         """Return those in a file; none without one. Raises InvalidInput."""
         return cls(TrustedIssuers(issuers=()) if path is None else read_issuers(path))
 
-    def verify(self, token: str, *, resource: str | None, now: datetime) -> tuple[Origin, Grant]:
+    def verify(self, token: str, *, resource: str | None, now: datetime) -> tuple[TokenOrigin, Grant]:
         """Return where an identity token comes from and what it is worth for `resource`.
 
         Raises NotAuthenticated, NotAllowed when no rule trusts it, InvalidInput, Unavailable when the issuer is away.

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from planner.client import Client
-from planner.domain.identity import Scope
+from planner.domain.identity import TokenScope
 from planner.domain.job import JobKind
 from planner.errors import NotAllowed, NotAuthenticated
 from planner.settings import load_settings
@@ -81,7 +81,7 @@ def site(data_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with running_issuer() as issuer:
         oidc = issuer.settings(folder, resources=list(RESOURCES), scopes=["register"])
         with Workspace(load_settings({}, data_dir=data_dir)) as workspace:
-            admin = workspace.create_token(TokenRequest(label="admin", scopes=(Scope.ADMIN,))).secret
+            admin = workspace.create_token(TokenRequest(label="admin", scopes=(TokenScope.ADMIN,))).secret
         environment = {"PLANNER_AUTH": "all", "PLANNER_OIDC": str(oidc)}
         with running_server(data_dir, environment) as server:
             yield Site(server.url, issuer, admin)
@@ -181,7 +181,7 @@ def test_a_worker_needs_one_scope(site, tmp_path):
     """From leasing to the registration of what it built, and nothing besides."""
     folder = write_llama(tmp_path / "built", hidden=64)
     with Client(site.url, token=site.admin) as admin:
-        made = admin.create_token(TokenRequest(label="bench-1", scopes=(Scope.MEASURE,)))
+        made = admin.create_token(TokenRequest(label="bench-1", scopes=(TokenScope.MEASURE,)))
         job = admin.create_job(JobRequest(kind=JobKind.MEASURE, spec={"variant": {"from": "reference"}}))
     with Client(site.url, token=made.secret) as worker:
         lease = worker.lease(worker="bench-1")

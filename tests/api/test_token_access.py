@@ -17,7 +17,7 @@ from planner.api.access import need_of
 from planner.api.app import create_app
 from planner.api.authentication import BAD_TOKEN, check_exposure
 from planner.api.failure_limit import MOST_ADDRESSES, MOST_FAILURES, WINDOW_SECONDS, FailureLimit
-from planner.domain.identity import Principal, Scope
+from planner.domain.identity import Principal, TokenScope
 from planner.errors import InvalidInput, NotAllowed, TooManyRequests, Unavailable
 from planner.settings import AuthMode, Settings, load_settings
 from planner.wire import acting
@@ -44,7 +44,7 @@ def serving(settings: Settings, workspace: Workspace) -> Iterator[Open]:
         yield start
 
 
-def secret(workspace: Workspace, *scopes: Scope, label: str = "ci", **fields) -> dict[str, str]:
+def secret(workspace: Workspace, *scopes: TokenScope, label: str = "ci", **fields) -> dict[str, str]:
     made = workspace.create_token(TokenRequest(label=label, scopes=scopes, **fields))
     return {"Authorization": f"Bearer {made.secret}"}
 
@@ -87,42 +87,42 @@ def test_no_write_is_open_but_the_exchange_and_signed_addresses(settings):
         ("PUT", "/lfs/upload/abc", ()),
         ("POST", "/cas/v1/xorbs/default/abc", ()),
         ("PUT", "/api/uploads/abc", ()),
-        ("GET", "/metrics", (Scope.READ,)),
-        ("GET", "/api/v1/variants", (Scope.READ,)),
-        ("POST", "/api/v1/recommend", (Scope.READ,)),
-        ("GET", "/api/v1/artifacts/abc", (Scope.READ,)),
-        ("PUT", "/api/v1/artifacts/abc", (Scope.REGISTER, Scope.MEASURE)),
-        ("POST", "/api/v1/variants", (Scope.REGISTER,)),
-        ("POST", "/api/v1/signatures", (Scope.REGISTER,)),
-        ("POST", "/api/v1/jobs/lease", (Scope.MEASURE,)),
-        ("POST", "/api/v1/jobs/1/heartbeat", (Scope.MEASURE,)),
-        ("POST", "/api/v1/workers/w/drain", (Scope.MEASURE,)),
-        ("PUT", "/api/v1/aliases/prod", (Scope.PROMOTE,)),
-        ("PUT", "/api/v1/states/v", (Scope.PROMOTE,)),
-        ("GET", "/api/v1/tokens", (Scope.ADMIN,)),
-        ("POST", "/api/v1/tokens", (Scope.ADMIN,)),
-        ("GET", "//api//v1///tokens/", (Scope.ADMIN,)),
-        ("POST", "/api/v1/tokens/x/revoke", (Scope.ADMIN,)),
-        ("GET", "/api/v1/webhooks", (Scope.ADMIN,)),
-        ("GET", "/api/whoami-v2", (Scope.READ,)),
-        ("GET", "/api/models/llama/int4", (Scope.READ,)),
-        ("POST", "/api/models/llama/int4/paths-info/main", (Scope.READ,)),
-        ("GET", "/llama/int4/resolve/main/config.json", (Scope.READ,)),
-        ("GET", "/lfs/x/resolve/main/config.json", (Scope.READ,)),
-        ("GET", "//llama/int4/%72esolve/main/config.json", (Scope.READ,)),
-        ("GET", "/api/models/llama/int4/auth-check", (Scope.READ,)),
-        ("GET", "/api/models/llama/int4/auth-check/write", (Scope.REGISTER,)),
-        ("POST", "/api/repos/create", (Scope.REGISTER,)),
-        ("POST", "/api/models/llama/int4/preupload/main", (Scope.REGISTER,)),
-        ("POST", "/api/models/llama/int4/commit/main", (Scope.REGISTER,)),
-        ("POST", "/llama/int4.git/info/lfs/objects/batch", (Scope.REGISTER,)),
-        ("POST", "/llama/int4.git/info/lfs/objects/verify", (Scope.REGISTER,)),
-        ("POST", "/api/hub/create", (Scope.ADMIN,)),
-        ("POST", "/api//hub/commit/", (Scope.ADMIN,)),
-        ("PUT", "/api/v1/aliases/prod/protection", (Scope.ADMIN,)),
-        ("POST", "/api/v1/admin/collection", (Scope.ADMIN,)),
-        ("PUT", "/nothing/here", (Scope.ADMIN,)),
-        ("GET", "/api/nothing", (Scope.READ,)),
+        ("GET", "/metrics", (TokenScope.READ,)),
+        ("GET", "/api/v1/variants", (TokenScope.READ,)),
+        ("POST", "/api/v1/recommend", (TokenScope.READ,)),
+        ("GET", "/api/v1/artifacts/abc", (TokenScope.READ,)),
+        ("PUT", "/api/v1/artifacts/abc", (TokenScope.REGISTER, TokenScope.MEASURE)),
+        ("POST", "/api/v1/variants", (TokenScope.REGISTER,)),
+        ("POST", "/api/v1/signatures", (TokenScope.REGISTER,)),
+        ("POST", "/api/v1/jobs/lease", (TokenScope.MEASURE,)),
+        ("POST", "/api/v1/jobs/1/heartbeat", (TokenScope.MEASURE,)),
+        ("POST", "/api/v1/workers/w/drain", (TokenScope.MEASURE,)),
+        ("PUT", "/api/v1/aliases/prod", (TokenScope.PROMOTE,)),
+        ("PUT", "/api/v1/states/v", (TokenScope.PROMOTE,)),
+        ("GET", "/api/v1/tokens", (TokenScope.ADMIN,)),
+        ("POST", "/api/v1/tokens", (TokenScope.ADMIN,)),
+        ("GET", "//api//v1///tokens/", (TokenScope.ADMIN,)),
+        ("POST", "/api/v1/tokens/x/revoke", (TokenScope.ADMIN,)),
+        ("GET", "/api/v1/webhooks", (TokenScope.ADMIN,)),
+        ("GET", "/api/whoami-v2", (TokenScope.READ,)),
+        ("GET", "/api/models/llama/int4", (TokenScope.READ,)),
+        ("POST", "/api/models/llama/int4/paths-info/main", (TokenScope.READ,)),
+        ("GET", "/llama/int4/resolve/main/config.json", (TokenScope.READ,)),
+        ("GET", "/lfs/x/resolve/main/config.json", (TokenScope.READ,)),
+        ("GET", "//llama/int4/%72esolve/main/config.json", (TokenScope.READ,)),
+        ("GET", "/api/models/llama/int4/auth-check", (TokenScope.READ,)),
+        ("GET", "/api/models/llama/int4/auth-check/write", (TokenScope.REGISTER,)),
+        ("POST", "/api/repos/create", (TokenScope.REGISTER,)),
+        ("POST", "/api/models/llama/int4/preupload/main", (TokenScope.REGISTER,)),
+        ("POST", "/api/models/llama/int4/commit/main", (TokenScope.REGISTER,)),
+        ("POST", "/llama/int4.git/info/lfs/objects/batch", (TokenScope.REGISTER,)),
+        ("POST", "/llama/int4.git/info/lfs/objects/verify", (TokenScope.REGISTER,)),
+        ("POST", "/api/hub/create", (TokenScope.ADMIN,)),
+        ("POST", "/api//hub/commit/", (TokenScope.ADMIN,)),
+        ("PUT", "/api/v1/aliases/prod/protection", (TokenScope.ADMIN,)),
+        ("POST", "/api/v1/admin/collection", (TokenScope.ADMIN,)),
+        ("PUT", "/nothing/here", (TokenScope.ADMIN,)),
+        ("GET", "/api/nothing", (TokenScope.READ,)),
         ("OPTIONS", "/api/v1/tokens", ()),
     ],
 )
@@ -160,10 +160,10 @@ def test_writes_asks_for_a_token_where_something_changes(serving, workspace):
     assert missing.headers["x-content-type-options"] == "nosniff"
     assert missing.json()["code"] == "not-authenticated"
     assert "PLANNER_TOKEN" in missing.json()["extra"]["hint"]
-    lacking = api.put("/api/v1/aliases/prod", json=MOVE, headers=secret(workspace, Scope.REGISTER))
+    lacking = api.put("/api/v1/aliases/prod", json=MOVE, headers=secret(workspace, TokenScope.REGISTER))
     assert (lacking.status_code, lacking.json()["code"]) == (403, "not-allowed")
     assert "`promote`" in lacking.json()["detail"]
-    for scope in (Scope.PROMOTE, Scope.ADMIN):
+    for scope in (TokenScope.PROMOTE, TokenScope.ADMIN):
         allowed = api.put("/api/v1/aliases/prod", json=MOVE, headers=secret(workspace, scope))
         assert (allowed.status_code, allowed.json()["code"]) == (404, "not-found")
 
@@ -172,7 +172,7 @@ def test_all_asks_for_a_token_to_read_and_leaves_the_dashboard_open(serving, wor
     api = serving(AuthMode.ALL)
     for path in ("/api/v1/variants", "/metrics", "/api/models", "/api/v1/presets"):
         assert api.get(path).status_code == 401, path
-        assert api.get(path, headers=secret(workspace, Scope.READ)).status_code == 200, path
+        assert api.get(path, headers=secret(workspace, TokenScope.READ)).status_code == 200, path
     for path in ("/", "/api/v1/health", "/schema/openapi.json"):
         assert api.get(path).status_code == 200, path
     assert api.get("/api/v1/health", headers={"Authorization": f"Bearer {UNKNOWN}"}).status_code == 200
@@ -191,8 +191,8 @@ def test_a_token_that_does_not_work_is_refused_even_for_reads(serving, header):
 
 def test_expired_and_revoked_tokens_are_refused(serving, workspace):
     api = serving(AuthMode.ALL)
-    short = secret(workspace, Scope.READ, label="short", expires_in_seconds=1)
-    ended = secret(workspace, Scope.READ, label="ended")
+    short = secret(workspace, TokenScope.READ, label="short", expires_in_seconds=1)
+    ended = secret(workspace, TokenScope.READ, label="ended")
     assert api.get("/api/v1/variants", headers=ended).status_code == 200
     workspace.revoke_token("ended")
     assert (
@@ -206,7 +206,7 @@ def test_expired_and_revoked_tokens_are_refused(serving, workspace):
 
 def test_a_worker_registers_under_its_lease_only(serving, workspace, tmp_path):
     api = serving(AuthMode.WRITES)
-    worker = secret(workspace, Scope.MEASURE)
+    worker = secret(workspace, TokenScope.MEASURE)
     manifest: dict[str, list[str]] = {"artifacts": []}
     assert api.post("/api/v1/variants", json=manifest, headers=worker).status_code == 403
     forged = api.post("/api/v1/variants", json=manifest, headers={**worker, "planner-lease": "nojob;1"})
@@ -226,26 +226,28 @@ def test_clients_of_the_hub_are_refused_in_their_own_words(serving, workspace):
     assert (missing.status_code, missing.headers["x-error-code"]) == (401, "GatedRepo")
     assert "HF_TOKEN" in missing.headers["x-error-message"] or "token" in missing.headers["x-error-message"]
     lacking = api.post(
-        "/api/models/llama/int4/preupload/main", json={"files": []}, headers=secret(workspace, Scope.READ)
+        "/api/models/llama/int4/preupload/main",
+        json={"files": []},
+        headers=secret(workspace, TokenScope.READ),
     )
     assert lacking.status_code == 403
     assert "`register` is needed" in lacking.headers["x-error-message"]
-    unknown = api.get("/api/models/no/thing", headers=secret(workspace, Scope.READ))
+    unknown = api.get("/api/models/no/thing", headers=secret(workspace, TokenScope.READ))
     assert (unknown.status_code, unknown.headers["x-error-code"]) == (404, "RepoNotFound")
 
 
 def test_whoami(serving, workspace):
     api = serving(AuthMode.WRITES)
     assert api.get("/api/whoami-v2").json()["name"] == "anonymous"
-    reader = api.get("/api/whoami-v2", headers=secret(workspace, Scope.READ, label="reader")).json()
+    reader = api.get("/api/whoami-v2", headers=secret(workspace, TokenScope.READ, label="reader")).json()
     assert (reader["name"], reader["auth"]["accessToken"]["role"]) == ("reader", "read")
-    writer = api.get("/api/whoami-v2", headers=secret(workspace, Scope.REGISTER, label="ci")).json()
+    writer = api.get("/api/whoami-v2", headers=secret(workspace, TokenScope.REGISTER, label="ci")).json()
     assert (writer["name"], writer["auth"]["accessToken"]) == ("ci", {"displayName": "ci", "role": "write"})
 
 
 def test_a_confined_token_writes_to_its_repositories_only(serving, workspace):
     api = serving(AuthMode.OFF)  # confines hold even where no token is asked for
-    headers = secret(workspace, Scope.REGISTER, resources=("llama/int4",))
+    headers = secret(workspace, TokenScope.REGISTER, resources=("llama/int4",))
     body: dict[str, list[str]] = {"files": []}
     refused = api.post("/api/models/llama/int8/preupload/main", json=body, headers=headers)
     assert refused.status_code == 403
@@ -268,12 +270,14 @@ def test_the_actor_is_the_token_and_not_what_the_client_says(serving, workspace,
     api = serving(AuthMode.WRITES)
     body = {"variant": variant.id, "actor": "somebody else"}
     moved = api.put(
-        "/api/v1/aliases/prod", json=body, headers=secret(workspace, Scope.PROMOTE, label="release")
+        "/api/v1/aliases/prod", json=body, headers=secret(workspace, TokenScope.PROMOTE, label="release")
     )
     assert moved.json()["actor"] == "release"
     change = {"state": "deprecated", "reason": "old", "actor": "somebody else"}
     put = api.put(
-        f"/api/v1/states/{variant.id}", json=change, headers=secret(workspace, Scope.PROMOTE, label="boss")
+        f"/api/v1/states/{variant.id}",
+        json=change,
+        headers=secret(workspace, TokenScope.PROMOTE, label="boss"),
     )
     assert put.json()["actor"] == "boss"
     files = {artifact.path for artifact in variant.artifacts}
@@ -281,7 +285,7 @@ def test_the_actor_is_the_token_and_not_what_the_client_says(serving, workspace,
     repository = f"{variant.model_id}/{variant.name}"
     loaded = api.get(
         f"/{repository}/resolve/{variant.id.removeprefix('sha256:')[:40]}/config.json",
-        headers=secret(workspace, Scope.READ, label="node"),
+        headers=secret(workspace, TokenScope.READ, label="node"),
     )
     assert loaded.status_code == 200
     assert workspace.downloads().items[0].principal == "node"
@@ -291,27 +295,27 @@ def test_registering_again_is_attributed_too(serving, workspace, variant):
     api = serving(AuthMode.WRITES)
     manifest = {"artifacts": [msgspec.to_builtins(artifact) for artifact in variant.artifacts]}
     for label in ("first", "first", "second"):
-        headers = secret(workspace, Scope.REGISTER, label=label)
+        headers = secret(workspace, TokenScope.REGISTER, label=label)
         assert api.post("/api/v1/variants", json=manifest, headers=headers).status_code == 200
     records = api.get("/api/v1/registrations", params={"variant": variant.id}).json()["items"]
     assert [record["actor"] for record in records] == ["second", "first", "first"]  # three tokens
     assert {record["created"] for record in records} == {False}
-    confined = secret(workspace, Scope.REGISTER, label="other", resources=("other/*",))
+    confined = secret(workspace, TokenScope.REGISTER, label="other", resources=("other/*",))
     refused = api.post("/api/v1/variants", json=manifest, headers=confined)
     assert (refused.status_code, refused.json()["code"]) == (403, "not-allowed")
 
 
 def test_confines_hold_for_promotion_and_evidence(serving, workspace, variant):
     api = serving(AuthMode.WRITES)
-    confined = secret(workspace, Scope.PROMOTE, resources=("other/*",))
+    confined = secret(workspace, TokenScope.PROMOTE, resources=("other/*",))
     assert api.put("/api/v1/aliases/prod", json={"variant": variant.id}, headers=confined).status_code == 403
-    own = secret(workspace, Scope.PROMOTE, resources=(f"{variant.model_id}/*",))
+    own = secret(workspace, TokenScope.PROMOTE, resources=(f"{variant.model_id}/*",))
     assert api.put("/api/v1/aliases/prod", json={"variant": variant.id}, headers=own).status_code == 200
 
 
 def test_confines_by_address_pass_for_what_is_registered_there():
     principal = Principal(
-        name="ci", token_id="t", scopes=frozenset({Scope.REGISTER}), resources=("org/model",)
+        name="ci", token_id="t", scopes=frozenset({TokenScope.REGISTER}), resources=("org/model",)
     )
     with acting.acting_as(principal), pytest.raises(NotAllowed):
         acting.check_repository("llama/int4")
@@ -329,7 +333,7 @@ def test_confines_by_address_pass_for_what_is_registered_there():
 
 def test_tokens_are_made_listed_and_revoked_by_admins(serving, workspace):
     api = serving(AuthMode.ALL)
-    admin = secret(workspace, Scope.ADMIN, label="root")
+    admin = secret(workspace, TokenScope.ADMIN, label="root")
     made = api.post(
         "/api/v1/tokens",
         json={"label": "ci", "scopes": ["register"], "expires_in_seconds": 60},
@@ -365,7 +369,7 @@ def test_tokens_are_made_listed_and_revoked_by_admins(serving, workspace):
 
 def test_failures_are_limited_and_working_tokens_are_not(serving, workspace):
     api = serving(AuthMode.ALL)
-    working = secret(workspace, Scope.READ)
+    working = secret(workspace, TokenScope.READ)
     bad = {"Authorization": f"Bearer {UNKNOWN}"}
     statuses = [api.get("/api/v1/variants", headers=bad).status_code for _ in range(MOST_FAILURES + 2)]
     assert statuses == [401] * MOST_FAILURES + [429] * 2

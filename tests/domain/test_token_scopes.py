@@ -15,8 +15,8 @@ from planner.domain.identity import (
     SHOWN,
     TOKEN_PREFIX,
     Principal,
-    Scope,
     Token,
+    TokenScope,
     TokenState,
     bearer,
     check_resource,
@@ -31,7 +31,7 @@ ALNUM = string.ascii_letters + string.digits
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def principal(*scopes: Scope, resources: tuple[str, ...] = ()) -> Principal:
+def principal(*scopes: TokenScope, resources: tuple[str, ...] = ()) -> Principal:
     return Principal(name="x", token_id="t", scopes=frozenset(scopes), resources=resources)
 
 
@@ -76,23 +76,23 @@ def test_headers_without_a_bearer_token(header):
 
 
 def test_scopes_stand_side_by_side():
-    for scope in Scope:
-        assert principal(scope).may(Scope.READ)
-        assert principal(Scope.ADMIN).may(scope)
-    side_by_side = [Scope.REGISTER, Scope.MEASURE, Scope.PROMOTE]
+    for scope in TokenScope:
+        assert principal(scope).may(TokenScope.READ)
+        assert principal(TokenScope.ADMIN).may(scope)
+    side_by_side = [TokenScope.REGISTER, TokenScope.MEASURE, TokenScope.PROMOTE]
     for held in side_by_side:
-        for needed in {*side_by_side, Scope.ADMIN} - {held}:
+        for needed in {*side_by_side, TokenScope.ADMIN} - {held}:
             assert not principal(held).may(needed)
-    assert not principal(Scope.READ).may(Scope.REGISTER)
-    assert not principal().may(Scope.READ)
-    assert set(IMPLIED) == set(Scope)
+    assert not principal(TokenScope.READ).may(TokenScope.REGISTER)
+    assert not principal().may(TokenScope.READ)
+    assert set(IMPLIED) == set(TokenScope)
 
 
-@given(st.sets(st.sampled_from(list(Scope)), min_size=1))
+@given(st.sets(st.sampled_from(list(TokenScope)), min_size=1))
 def test_scopes_are_read_in_any_order(scopes):
     read = parse_scopes([scope.value for scope in scopes])
     assert set(read) == scopes
-    assert list(read) == [scope for scope in Scope if scope in scopes]
+    assert list(read) == [scope for scope in TokenScope if scope in scopes]
 
 
 @pytest.mark.parametrize("names", [[], ["write"], ["read", "root"], ["READ"]])
@@ -131,8 +131,8 @@ def test_a_pattern_without_stars_is_the_text_itself(text):
 
 
 def test_confines():
-    assert principal(Scope.REGISTER).may_write_to("any/thing")
-    confined = principal(Scope.REGISTER, resources=("llama/*", "qwen/int4"))
+    assert principal(TokenScope.REGISTER).may_write_to("any/thing")
+    confined = principal(TokenScope.REGISTER, resources=("llama/*", "qwen/int4"))
     assert confined.may_write_to("llama/int8")
     assert confined.may_write_to("qwen/int4")
     assert not confined.may_write_to("qwen/int8")
@@ -149,7 +149,7 @@ def test_what_is_no_repository(name):
 
 def test_the_state_of_a_token():
     token = Token(
-        id="1", label="x", shown="hf_abcde", scopes=(Scope.READ,), created_at=NOW, created_by="x",
+        id="1", label="x", shown="hf_abcde", scopes=(TokenScope.READ,), created_at=NOW, created_by="x",
         expires_at=NOW + timedelta(hours=1),
     )  # fmt: skip
     assert token.state(NOW) is TokenState.ACTIVE

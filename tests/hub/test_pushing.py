@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from planner.client import Client
-from planner.domain.identity import Scope
+from planner.domain.identity import TokenScope
 from planner.domain.listing import VariantFilter
 from planner.domain.variant import Variant
 from planner.settings import load_settings
@@ -262,7 +262,9 @@ def test_a_server_that_asks_for_tokens_takes_only_what_a_token_may_push(
     pytest.importorskip("huggingface_hub")
     data_dir = Path(shutil.copytree(data_template, tmp_path / "data"))
     with Workspace(load_settings({}, data_dir=data_dir)) as workspace:
-        request = TokenRequest(label="ci", scopes=(Scope.READ, Scope.REGISTER), resources=("acme/mine",))
+        request = TokenRequest(
+            label="ci", scopes=(TokenScope.READ, TokenScope.REGISTER), resources=("acme/mine",)
+        )
         token = workspace.create_token(request).secret
     command = str(Path(sys.executable).with_name("hf"))
     settings = {"PLANNER_AUTH": "all", "PLANNER_UPLOAD_PART_BYTES": str(256 * 1024)}

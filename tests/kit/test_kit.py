@@ -20,7 +20,7 @@ import yaml
 
 from planner.artifacts.manifest import scan
 from planner.client import Client
-from planner.domain.identity import Scope
+from planner.domain.identity import TokenScope
 from planner.domain.variant import manifest_digest
 from planner.kit_scripts import scripts_folder
 from planner.settings import load_settings
@@ -63,7 +63,7 @@ def site(data_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with running_issuer() as issuer, runner(issuer) as url:
         oidc = issuer.settings(folder, scopes=["register", "promote"])
         with Workspace(load_settings({}, data_dir=data)) as workspace:
-            admin = workspace.create_token(TokenRequest(label="admin", scopes=(Scope.ADMIN,))).secret
+            admin = workspace.create_token(TokenRequest(label="admin", scopes=(TokenScope.ADMIN,))).secret
         with running_server(data, {"PLANNER_AUTH": "all", "PLANNER_OIDC": str(oidc)}) as server:
             yield Site(server.url, issuer, url, admin)
 

@@ -5,12 +5,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from planner.domain.identity import Origin, RegistrationRecord, Scope, SignatureRecord, Token, token_digest
+from planner.domain.identity import (
+    RegistrationRecord,
+    SignatureRecord,
+    Token,
+    TokenOrigin,
+    TokenScope,
+    token_digest,
+)
 from planner.errors import InvalidInput, NotFound
 from planner.registry import Registry, tokens
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-ORIGIN = Origin(
+ORIGIN = TokenOrigin(
     issuer="https://issuer.example", subject="repo:acme/models", repository="acme/models", sha="a" * 40
 )
 
@@ -21,7 +28,7 @@ def token(number: int = 1, *, label: str = "ci", at: datetime = NOW, **fields) -
         id=f"token-{number}",
         label=label,
         shown=secret[:8],
-        scopes=(Scope.READ, Scope.REGISTER),
+        scopes=(TokenScope.READ, TokenScope.REGISTER),
         created_at=at,
         created_by="local",
         **fields,

@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from planner.domain.identity import Scope
+from planner.domain.identity import TokenScope
 from planner.domain.trusted_publisher import Issuer as Trusted
 from planner.domain.trusted_publisher import Rule, TrustedIssuers
 from planner.errors import InvalidInput, NotAllowed, NotAuthenticated, PlannerError, Unavailable
@@ -60,7 +60,11 @@ def test_a_pipeline_is_recognised(shared, key, algorithm):
     assert origin.run_url == f"{shared.url}/acme/models/actions/runs/4711/attempts/2"
     assert origin.claims["ref_protected"] == "true"
     assert "exp" not in origin.claims
-    assert (grant.scopes, grant.resources, grant.lifetime_seconds) == ((Scope.REGISTER,), (REPOSITORY,), 900)
+    assert (grant.scopes, grant.resources, grant.lifetime_seconds) == (
+        (TokenScope.REGISTER,),
+        (REPOSITORY,),
+        900,
+    )
 
 
 def test_a_repository_may_be_given_as_a_url(shared):
@@ -192,16 +196,16 @@ def test_a_repository_that_the_rule_does_not_cover(shared):
 
 def test_the_first_rule_that_covers_the_repository_decides(shared):
     rules = (
-        Rule(claims={"repository": "acme/*"}, resources=("qwen/*",), scopes=(Scope.PROMOTE,)),
+        Rule(claims={"repository": "acme/*"}, resources=("qwen/*",), scopes=(TokenScope.PROMOTE,)),
         Rule(
             claims={"repository": "acme/models"},
             resources=("llama/**",),
-            scopes=(Scope.READ,),
+            scopes=(TokenScope.READ,),
             lifetime_seconds=60,
         ),
     )
     grant = verify(publishers(shared, *rules), shared.token())[1]
-    assert (grant.scopes, grant.lifetime_seconds) == ((Scope.READ,), 60)
+    assert (grant.scopes, grant.lifetime_seconds) == ((TokenScope.READ,), 60)
 
 
 def test_nobody_is_trusted_without_a_file(shared):
@@ -302,7 +306,7 @@ def test_the_file_is_toml_or_yaml(tmp_path):
     trusted = read_issuers(toml)
     yaml.write_text(json.dumps({"issuers": [json.loads(json.dumps(to_json(trusted.issuers[0])))]}))
     assert read_issuers(yaml) == trusted
-    assert trusted.issuers[0].rules[0].scopes == (Scope.REGISTER, Scope.PROMOTE)
+    assert trusted.issuers[0].rules[0].scopes == (TokenScope.REGISTER, TokenScope.PROMOTE)
 
 
 def to_json(value: Any) -> Any:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from planner.cli.render.tables import listing, print_page
 from planner.cli.session import Session, console, page_options, session_options
-from planner.domain.identity import Scope, Token, parse_scopes
+from planner.domain.identity import Token, TokenScope, parse_scopes
 from planner.errors import InvalidInput
 from planner.wire.identity import TokenRequest
 
@@ -58,7 +58,7 @@ def _time(moment: datetime | None) -> str:
 
 @click.group("token", cls=click.RichGroup)
 def command() -> None:
-    """Make, list and revoke tokens.
+    """Make, list and revoke tokens. All of these take --json.
 
     A server asks for them when PLANNER_AUTH is `writes` or `all`. Clients send one in PLANNER_TOKEN, those of Hugging Face
     in HF_TOKEN. The first token is made on the server's machine, with its settings and without --server.
@@ -72,7 +72,7 @@ def command() -> None:
     "scopes",
     multiple=True,
     required=True,
-    type=click.Choice([scope.value for scope in Scope]),
+    type=click.Choice([scope.value for scope in TokenScope]),
     help="What it allows; may be repeated. Each but `read` includes read; admin includes all.",
 )
 @click.option(

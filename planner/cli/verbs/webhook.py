@@ -25,6 +25,7 @@ def command() -> None:
     """Tell addresses of what happens: registrations, alias moves, gates, evidence, changes of state.
 
     The server that runs delivers the messages, each signed, each at least once. How to verify one: docs/pipelines.md.
+    All of these take --json.
     """
 
 
