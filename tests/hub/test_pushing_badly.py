@@ -131,7 +131,7 @@ def test_a_stock_client_goes_on_with_a_server_that_was_killed(
         network(first.url, request_pause=0.005) as between,
         subprocess.Popen(
             [sys.executable, "-c", PUSH, "acme/survivor", str(folder)],
-            env=environment(between.url, tmp_path),
+            env=environment(between.url, tmp_path, lfs=True),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -155,7 +155,7 @@ def test_connections_that_are_cut_while_sending_are_taken_up(
 ) -> None:
     pytest.importorskip("huggingface_hub")
     with network(server.url, request_limit=PART // 2, request_cuts=2) as between:
-        done = ran([sys.executable, "-c", PUSH, "acme/cut", str(folder)], between.url, tmp_path)
+        done = ran([sys.executable, "-c", PUSH, "acme/cut", str(folder)], between.url, tmp_path, lfs=True)
         assert done.returncode == 0, done.stderr
         assert between.request_cuts == 0
     (variant,) = registered(server.url, "cut")
