@@ -16,6 +16,7 @@ from planner.api.hub_repositories import Repository
 from planner.domain.variant import Artifact, Variant
 
 _PART: Final = re.compile(r"-(\d{5}-of-\d{5})\.gguf$", re.IGNORECASE)
+_FLOAT: Final = re.compile(r"^FP(?=16|32)")
 _SIBLING: Final = re.compile(r"(?:mmproj|mtp)[-_.]", re.IGNORECASE)
 
 
@@ -51,5 +52,5 @@ def files(repository: Repository, made_of: Sequence[Variant]) -> dict[str, tuple
 
 
 def _quantization(variant: Variant) -> str:
-    """Return the quantization in llama.cpp's spelling: Q4_K_M for q4_k_m."""
-    return (variant.scheme.label or variant.scheme.name).upper()
+    """Return the quantization in llama.cpp's spelling: Q4_K_M for q4_k_m, F16 for fp16."""
+    return _FLOAT.sub("F", (variant.scheme.label or variant.scheme.name).upper())
