@@ -145,6 +145,7 @@ from planner.domain.units import Unit
 from planner.domain.variant import Artifact, FileFormat, Provenance, Variant
 from planner.domain.workload import Workload
 from planner.errors import InvalidInput
+from tests.domain import service_examples
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 INTERVAL = Interval(lo=-0.1, hi=1e-9, confidence=0.9)
@@ -408,9 +409,20 @@ EXPLAINED: tuple[msgspec.Struct, ...] = (
     InferenceSettings(attention=TopKAttention(k=32), kv_cache=QuantizedCache(format="int4", group_size=64)),
 )  # fmt: skip
 
-YANKED = VariantState(variant_id="v", state=LifecycleState.YANKED, reason="wrong tokenizer", replacement_id="w", actor="me", changed_at=NOW, number=2)
+YANKED = VariantState(
+    variant_id="v",
+    state=LifecycleState.YANKED,
+    reason="wrong tokenizer",
+    replacement_id="w",
+    actor="me",
+    changed_at=NOW,
+    number=2,
+)
 MOVED = AliasMove(name="prod", number=2, variant_id=None, previous_variant_id="v", actor="me", moved_at=NOW)
-KEEP, NEEDED = Keep(last=3, younger_than_days=1.5, states=(LifecycleState.DEPRECATED,), names=("r*",)), Reason(kind=ReasonKind.PIN, detail="d")
+KEEP, NEEDED = (
+    Keep(last=3, younger_than_days=1.5, states=(LifecycleState.DEPRECATED,), names=("r*",)),
+    Reason(kind=ReasonKind.PIN, detail="d"),
+)
 LIFECYCLE: tuple[msgspec.Struct, ...] = (
     YANKED, StateHistory(current=YANKED, history=(YANKED,)), MOVED, AliasAt(name="prod", at=NOW, variant_id=None, move=MOVED), Pin(id="p", variant_id="v", reason="r", actor="me", pinned_at=NOW),
     KEEP, RetentionPolicy(version=1, keep=KEEP, models=("llama-*",), alias_history_days=30.0), NEEDED,
@@ -447,6 +459,9 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
 )  # fmt: skip
 
 
+ALL = (*EXAMPLES, *service_examples.EXAMPLES)
+
+
 def _structs() -> Iterator[type[msgspec.Struct]]:
     for module in pkgutil.iter_modules(planner.domain.__path__):
         for value in vars(importlib.import_module(f"planner.domain.{module.name}")).values():
@@ -459,7 +474,7 @@ def _structs() -> Iterator[type[msgspec.Struct]]:
 
 
 def test_every_struct_of_the_domain_has_an_example():
-    assert {struct.__name__ for struct in _structs()} - {type(example).__name__ for example in EXAMPLES} == {
+    assert {struct.__name__ for struct in _structs()} - {type(example).__name__ for example in ALL} == {
         "Page"
     }
 
@@ -468,7 +483,7 @@ def test_every_struct_is_frozen_so_that_evidence_cannot_change():
     assert [struct.__name__ for struct in _structs() if not struct.__struct_config__.frozen] == []
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: type(example).__name__)
+@pytest.mark.parametrize("example", ALL, ids=lambda example: type(example).__name__)
 def test_json_gives_back_the_same(example: msgspec.Struct):
     encoded = msgspec.json.encode(example)
     assert msgspec.json.decode(encoded, type=type(example)) == example
