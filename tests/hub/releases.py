@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import venv
 from pathlib import Path
 
@@ -17,10 +18,20 @@ def environment_of_release(release: str) -> str:
     folder = os.environ.get("PLANNER_CLIENT_MATRIX")
     if not folder:
         pytest.skip("PLANNER_CLIENT_MATRIX names no folder for the environments of other releases")
-    home = Path(folder) / release
+    return str(made(Path(folder), release))
+
+
+def made(folder: Path, release: str) -> Path:
+    """Return the Python of the release's environment in `folder`, which is made when it is not there."""
+    home = folder / release
     python = home / "bin" / "python"
     if not python.exists():
         venv.create(home, with_pip=True)
         wanted = "huggingface_hub" if release == "newest" else f"huggingface_hub=={release}"
         subprocess.run([python, "-m", "pip", "install", "-q", wanted], check=True)
-    return str(python)
+    return python
+
+
+if __name__ == "__main__":  # beforehand, since tests that run beside each other would make them twice
+    for each in RELEASES:
+        print(made(Path(sys.argv[1]), each), flush=True)
