@@ -46,6 +46,8 @@ export function formatValue(value: number, unit: Unit): string {
       return `${significant(value)} pp`;
     case "count":
       return Math.round(value).toLocaleString("en");
+    case "joules":
+      return `${significant(value)} J`;
     case "perplexity":
     case "score":
       return significant(value, 4);

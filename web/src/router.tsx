@@ -6,44 +6,19 @@ import {
   createRouter,
   type ErrorComponentProps,
   Link,
-  Outlet,
   parseSearchWith,
   type RouterHistory,
   stringifySearchWith,
 } from "@tanstack/react-router";
+import { Layout } from "./components/Layout";
+import { AliasesPage, parseAliasesSearch } from "./pages/AliasesPage";
+import { AliasPage } from "./pages/AliasPage";
 import { AskPage } from "./pages/AskPage";
 import { JobsPage, parseJobSearch } from "./pages/JobsPage";
 import { PlanPage } from "./pages/PlanPage";
 import { VariantPage } from "./pages/VariantPage";
 import { parseVariantSearch, textOf, VariantsPage } from "./pages/VariantsPage";
 import { useTitle } from "./useTitle";
-
-function Layout() {
-  return (
-    <>
-      <header>
-        <Link to="/" search={{}} className="brand">
-          <img src="/icon.svg" alt="" width="24" height="24" /> Variant Planner
-        </Link>
-        <nav aria-label="Pages">
-          <Link to="/" search={{}} activeOptions={{ exact: true, includeSearch: false }}>
-            Ask
-          </Link>
-          <Link to="/variants" search={{}} activeOptions={{ includeSearch: false }}>
-            Variants
-          </Link>
-          <Link to="/jobs" search={{}} activeOptions={{ includeSearch: false }}>
-            Jobs
-          </Link>
-          <a href="/schema/openapi.json">API</a>
-        </nav>
-      </header>
-      <main>
-        <Outlet />
-      </main>
-    </>
-  );
-}
 
 function NotFound() {
   useTitle("No such page");
@@ -134,10 +109,46 @@ export const jobsRoute = createRoute({
   },
 });
 
+const aliasesParent = createRoute({ getParentRoute: () => rootRoute, path: "/aliases" });
+
+export const aliasesRoute = createRoute({
+  getParentRoute: () => aliasesParent,
+  path: "/",
+  validateSearch: parseAliasesSearch,
+  component: function Aliases() {
+    const search = aliasesRoute.useSearch();
+    const navigate = aliasesRoute.useNavigate();
+    return <AliasesPage search={search} onChange={(next) => void navigate({ search: next })} />;
+  },
+});
+
+export const aliasRoute = createRoute({
+  getParentRoute: () => aliasesParent,
+  path: "$name",
+  validateSearch: (search: Record<string, unknown>): { at?: string } => {
+    const at = textOf(search.at);
+    return at ? { at } : {};
+  },
+  component: function OneAlias() {
+    const { name } = aliasRoute.useParams();
+    const { at } = aliasRoute.useSearch();
+    const navigate = aliasRoute.useNavigate();
+    return (
+      <AliasPage
+        key={name}
+        name={name}
+        at={at}
+        onAt={(next) => void navigate({ search: next ? { at: next } : {}, replace: true })}
+      />
+    );
+  },
+});
+
 const routeTree = rootRoute.addChildren([
   askRoute,
   planRoute,
   variantsParent.addChildren([variantsRoute, variantRoute]),
+  aliasesParent.addChildren([aliasesRoute, aliasRoute]),
   jobsRoute,
 ]);
 

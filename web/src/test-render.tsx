@@ -36,13 +36,19 @@ export async function visit(address: string) {
   return { ...provide(<RouterProvider router={router} />), router };
 }
 
-/** Answers `fetch` by path; returns the requests it saw. */
+const WHOAMI = "/api/v1/whoami";
+/** What a server says that asks nobody for a token. */
+const ANYONE = { auth: "off", name: "anonymous", may: ["read", "register", "measure", "promote", "admin"] };
+
+/** Answers `fetch` by path, or by method and path; returns the requests it saw, but for who asks where no test says so. */
 export function serve(answers: Record<string, unknown>): Request[] {
   const seen: Request[] = [];
   vi.stubGlobal("fetch", async (request: Request) => {
-    seen.push(request.clone());
-    const { pathname } = new URL(request.url);
-    const body = answers[decodeURIComponent(pathname)];
+    const pathname = decodeURIComponent(new URL(request.url).pathname);
+    let body = answers[`${request.method} ${pathname}`] ?? answers[pathname];
+    if (body === undefined && pathname === WHOAMI) body = ANYONE;
+    else seen.push(request.clone());
+    if (typeof body === "function") body = body(request);
     if (body === undefined) throw new TypeError(`nothing is served at ${pathname}`);
     const status = (body as { status?: unknown }).status;
     const failed = typeof status === "number";

@@ -2,6 +2,7 @@
 
 import createClient from "openapi-fetch";
 import type { components, paths } from "./schema";
+import { tokens } from "./token";
 
 /** What an error is known by here; everything else of the problem details may be missing. */
 export type Problem = Pick<components["schemas"]["Problem"], "title" | "detail" | "status"> &
@@ -13,11 +14,18 @@ export class ApiError extends Error {
   }
 }
 
-/** `fetch` is looked up at each call, so that a test can put its own in place. */
-export const api = createClient<paths>({
-  baseUrl: window.location.origin,
-  fetch: (request) => globalThis.fetch(request),
-});
+/** Signs a request with this tab's token, unless it brings its own to be tried. */
+async function signed(request: Request): Promise<Response> {
+  const trying = request.headers.has("authorization");
+  const { token } = tokens.read();
+  if (token && !trying) request.headers.set("authorization", `Bearer ${token}`);
+  // `fetch` is looked up at each call, so that a test can put its own in place.
+  const response = await globalThis.fetch(request);
+  if (response.status === 401 && !trying) tokens.refused(token);
+  return response;
+}
+
+export const api = createClient<paths>({ baseUrl: window.location.origin, fetch: signed });
 
 /** Unwraps an answer of `api`, or throws its problem as an ApiError. */
 export function unwrap<T>(answer: { data?: T; error?: unknown; response: Response }): T {

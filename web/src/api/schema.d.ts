@@ -2093,7 +2093,7 @@ export interface components {
          */
         Effective: {
             key: string;
-            origin: components["schemas"]["scenario_Origin"];
+            origin: components["schemas"]["Origin"];
             sentence: string;
         };
         /**
@@ -3240,6 +3240,12 @@ export interface components {
             why: string;
         };
         /**
+         * Origin
+         * @description Where an effective constraint came from. Nothing is assumed without saying so.
+         * @enum {string}
+         */
+        Origin: "asked" | "preset" | "default" | "prices";
+        /**
          * Outranked
          * @description Which variant is ranked before this one, at which place, and what decided.
          */
@@ -3749,7 +3755,7 @@ export interface components {
         RegistrationRecord: {
             actor: string;
             created: boolean;
-            origin?: components["schemas"]["identity_Origin"] | null;
+            origin?: components["schemas"]["TokenOrigin"] | null;
             /** Format: date-time */
             registered_at: string;
             token_id: string;
@@ -3893,7 +3899,7 @@ export interface components {
             objective?: components["schemas"]["Objective"];
             /** @description Absent means `{}`. */
             origins?: {
-                [key: string]: components["schemas"]["scenario_Origin"];
+                [key: string]: components["schemas"]["Origin"];
             };
             preset?: string | null;
             price?: components["schemas"]["Price"] | null;
@@ -3932,6 +3938,13 @@ export interface components {
             type: "scheme";
             words: string[];
         };
+        /**
+         * Scope
+         * @description Whether throughput counts one request or all concurrent ones together.
+         * @default aggregate
+         * @enum {string}
+         */
+        Scope: "request" | "aggregate";
         /**
          * Screen
          * @description A cheap first stage: fidelity to the base. What clearly exceeds it fails before any task is judged; it passes nothing.
@@ -4129,7 +4142,7 @@ export interface components {
         ThroughputFloor: {
             limit: number;
             /** @description Absent means `"aggregate"`. */
-            scope?: components["schemas"]["constraint_Scope"];
+            scope?: components["schemas"]["Scope"];
             /** @constant */
             type: "throughput";
         };
@@ -4145,12 +4158,30 @@ export interface components {
             id: string;
             label: string;
             last_used_at?: string | null;
-            origin?: components["schemas"]["identity_Origin"] | null;
+            origin?: components["schemas"]["TokenOrigin"] | null;
             /** @description Absent means `[]`. */
             resources?: string[];
             revoked_at?: string | null;
-            scopes: components["schemas"]["identity_Scope"][];
+            scopes: components["schemas"]["TokenScope"][];
             shown: string;
+        };
+        /**
+         * TokenOrigin
+         * @description The run of a pipeline that a keyless token was given to: facts its issuer signed, not what the client says.
+         */
+        TokenOrigin: {
+            actor?: string | null;
+            /** @description Absent means `{}`. */
+            claims?: {
+                [key: string]: string;
+            };
+            issuer: string;
+            ref?: string | null;
+            repository?: string | null;
+            run_url?: string | null;
+            sha?: string | null;
+            subject: string;
+            workflow?: string | null;
         };
         /**
          * Page[Token]
@@ -4169,8 +4200,14 @@ export interface components {
             label: string;
             /** @description Absent means `[]`. */
             resources?: string[];
-            scopes: components["schemas"]["identity_Scope"][];
+            scopes: components["schemas"]["TokenScope"][];
         };
+        /**
+         * TokenScope
+         * @description What a token lets its bearer do.
+         * @enum {string}
+         */
+        TokenScope: "read" | "register" | "measure" | "promote" | "admin";
         /**
          * TrainingAnswer
          * @description Whether a training fits, what it takes of each device, how long it runs, and what would make it fit.
@@ -4411,9 +4448,9 @@ export interface components {
          */
         Whoami: {
             auth: components["schemas"]["AuthMode"];
-            may: components["schemas"]["identity_Scope"][];
+            may: components["schemas"]["TokenScope"][];
             name: string;
-            origin?: components["schemas"]["identity_Origin"] | null;
+            origin?: components["schemas"]["TokenOrigin"] | null;
             /** @description Absent means `[]`. */
             resources?: string[];
             token_id?: string | null;
@@ -4530,13 +4567,6 @@ export interface components {
             variant_id: string;
         };
         /**
-         * Scope
-         * @description Whether throughput counts one request or all concurrent ones together.
-         * @default aggregate
-         * @enum {string}
-         */
-        constraint_Scope: "request" | "aggregate";
-        /**
          * Document
          * @description A file to write.
          */
@@ -4567,33 +4597,9 @@ export interface components {
             figure?: components["schemas"]["Figure"] | null;
             key: string;
             margin?: number | null;
-            origin: components["schemas"]["scenario_Origin"];
+            origin: components["schemas"]["Origin"];
             verdict: components["schemas"]["Verdict"];
         };
-        /**
-         * Origin
-         * @description The run of a pipeline that a keyless token was given to: facts its issuer signed, not what the client says.
-         */
-        identity_Origin: {
-            actor?: string | null;
-            /** @description Absent means `{}`. */
-            claims?: {
-                [key: string]: string;
-            };
-            issuer: string;
-            ref?: string | null;
-            repository?: string | null;
-            run_url?: string | null;
-            sha?: string | null;
-            subject: string;
-            workflow?: string | null;
-        };
-        /**
-         * Scope
-         * @description What a token lets its bearer do.
-         * @enum {string}
-         */
-        identity_Scope: "read" | "register" | "measure" | "promote" | "admin";
         /**
          * Finding
          * @description What a lint says about a file: `lint` is its code, L1 to L22 (`planner.ingest.lints`).
@@ -4603,12 +4609,6 @@ export interface components {
             lint: string;
             message: string;
         };
-        /**
-         * Origin
-         * @description Where an effective constraint came from. Nothing is assumed without saying so.
-         * @enum {string}
-         */
-        scenario_Origin: "asked" | "preset" | "default" | "prices";
     };
     responses: never;
     parameters: never;

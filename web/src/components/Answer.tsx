@@ -9,8 +9,10 @@ import { Checks } from "./Checks";
 import { Eliminated } from "./Eliminated";
 import { FetchCommand } from "./FetchCommand";
 import { KeyFigures } from "./KeyFigures";
+import { Placements } from "./Placements";
 import { Prose } from "./Prose";
 import { Relaxations } from "./Relaxations";
+import { Serving } from "./Serving";
 import { Understood } from "./Understood";
 import { VariantLink } from "./VariantLink";
 
@@ -54,6 +56,7 @@ function RecommendedAnswer({ plan, result }: { plan: Plan; result: Recommended }
       <Chosen chosen={result.chosen} />
       <KeyFigures candidate={result.chosen} />
       <MemoryBar memory={result.chosen.memory} />
+      <Serving serving={result.chosen.serving} />
       <h3>Why this one</h3>
       <ul className="reasons">
         {result.reasons.map((reason) => (
@@ -65,6 +68,7 @@ function RecommendedAnswer({ plan, result }: { plan: Plan; result: Recommended }
       <Warnings rows={result.warnings} />
       <h3>Constraints</h3>
       <Checks checks={result.chosen.checks ?? []} />
+      <Placements rows={result.placements ?? []} />
       <h3>Memory against loss</h3>
       <ParetoChart
         points={chartPoints(result)}

@@ -14,6 +14,11 @@ const columnsFor = (devices: number): Column<Candidate>[] => [
   { heading: "TPOT", cell: (c) => <FigureText figure={c.latency?.tpot} /> },
 ];
 
+const COST: Column<Candidate> = {
+  heading: "Cost",
+  cell: ({ cost }) => <FigureText figure={cost?.per_hour} currency={cost?.currency} />,
+};
+
 const MISSES: Column<Candidate> = {
   heading: "Not satisfied",
   cell: (c) =>
@@ -36,7 +41,7 @@ export function CandidateTable({ candidates, caption, misses = false }: Props) {
   return (
     <DataTable
       caption={caption}
-      columns={misses ? [...columns, MISSES] : columns}
+      columns={[...columns, ...(candidates.some((c) => c.cost) ? [COST] : []), ...(misses ? [MISSES] : [])]}
       rows={candidates}
       rowKey={(c) => c.variant_id}
     />

@@ -10,6 +10,16 @@ const WORDS: Record<string, string> = {
   context: "do not hold the context",
   loss: "lose too much, or nobody knows how much",
   disk: "are too large on disk",
+  state: "may not be recommended: yanked, quarantined or deleted",
+  support: "do not run on this hardware",
+  rate: "cannot serve so many requests",
+  ttft: "take too long to the first token, or nobody knows how long",
+  tpot: "take too long for a token, or nobody knows how long",
+  itl: "take too long between tokens, or nobody knows how long",
+  e2e: "take too long for a whole answer, or nobody knows how long",
+  throughput: "are too slow, or nobody knows how fast",
+  "cost-per-hour": "cost too much an hour, or nobody knows how much",
+  cost: "cost too much for a token, or nobody knows how much",
 };
 
 const COLUMNS: Column<Elimination>[] = [

@@ -1,6 +1,7 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { ProblemMessage } from "./ProblemMessage";
+import { Prose } from "./Prose";
 
 interface Page<Row> {
   items: Row[];
@@ -30,7 +31,11 @@ export function Evidence<Row>({ heading, empty, queryKey, load, children }: Prop
       <h2>{heading}</h2>
       {pages.isPending && <output className="loading">Loading…</output>}
       {pages.isError && <ProblemMessage error={pages.error} onRetry={() => void pages.refetch()} />}
-      {pages.isSuccess && rows.length === 0 && <p className="muted">{empty}</p>}
+      {pages.isSuccess && rows.length === 0 && (
+        <p className="muted">
+          <Prose text={empty} />
+        </p>
+      )}
       {rows.length > 0 && children(rows)}
       {pages.hasNextPage && (
         <button type="button" disabled={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>

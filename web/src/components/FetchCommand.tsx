@@ -1,4 +1,5 @@
 import { useRef, useState } from "react";
+import { useAccess } from "../useAccess";
 
 type State = "idle" | "copied" | "selected";
 const WORDS: Record<State, string> = { idle: "Copy", copied: "Copied", selected: "Selected: press Ctrl+C" };
@@ -19,12 +20,18 @@ export function FetchCommand({ id, name }: { id: string; name: string }) {
       setState("selected");
     }
   };
+  const locked = useAccess().who?.auth === "all";
   return (
     <div className="command">
       <code ref={code}>{command}</code>
       <button type="button" onClick={() => void copy()} onBlur={() => setState("idle")}>
         <span aria-live="polite">{WORDS[state]}</span>
       </button>
+      {locked && (
+        <span className="muted">
+          with your token in <code>PLANNER_TOKEN</code>
+        </span>
+      )}
     </div>
   );
 }

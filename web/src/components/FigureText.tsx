@@ -5,10 +5,12 @@ interface Props {
   figure: Figure | null | undefined;
   /** Say it when the interval is not known. */
   full?: boolean;
+  /** Stands before an amount of money. */
+  currency?: string | undefined;
 }
 
 /** A figure with its interval and basis; the note and the ids of its evidence are in the tooltip. */
-export function FigureText({ figure, full = false }: Props) {
+export function FigureText({ figure, full = false, currency }: Props) {
   if (!figure) return <span className="muted">unknown</span>;
   const interval = formatInterval(figure);
   const confidence =
@@ -17,7 +19,10 @@ export function FigureText({ figure, full = false }: Props) {
   const title = [confidence, figure.note, evidence].filter(Boolean).join("\n");
   return (
     <span className="figure" title={title || undefined}>
-      <span className="value">{formatValue(figure.value, figure.unit)}</span>{" "}
+      <span className="value">
+        {currency && `${currency} `}
+        {formatValue(figure.value, figure.unit)}
+      </span>{" "}
       {interval && <span className="interval">{interval}</span>}
       {!figure.interval && full && <span className="interval">interval unknown</span>}{" "}
       <span className={`basis basis-${figure.basis}`}>{figure.basis}</span>

@@ -12,17 +12,19 @@ function lossWords(loss: LossAnswer): string {
 function Tile({
   label,
   figure,
+  currency,
   children,
 }: {
   label: string;
   figure: Figure | null | undefined;
+  currency?: string;
   children?: ReactNode;
 }) {
   return (
     <div className="tile">
       <dt>{label}</dt>
       <dd>
-        <FigureText figure={figure} full />
+        <FigureText figure={figure} full currency={currency} />
         {children}
       </dd>
     </div>
@@ -46,8 +48,24 @@ function Speed({ latency }: { latency: Candidate["latency"] }) {
   );
 }
 
-/** What the chosen variant loses and how fast it is. */
-export function KeyFigures({ candidate: { loss, latency } }: { candidate: Candidate }) {
+/** What it costs by the server's price file; nothing where the hardware has no price. */
+function Cost({ cost }: { cost: Candidate["cost"] }) {
+  if (!cost) return null;
+  const { currency, per_hour, per_million_tokens, price } = cost;
+  return (
+    <>
+      <Tile label="Cost" figure={per_hour} currency={currency}>
+        <div className="muted">
+          {[price.source, price.date].filter(Boolean).join(", ") || "a price in the question"}
+        </div>
+      </Tile>
+      <Tile label="Cost of generated tokens" figure={per_million_tokens} currency={currency} />
+    </>
+  );
+}
+
+/** What the chosen variant loses, how fast it is, and what it takes. */
+export function KeyFigures({ candidate: { loss, latency, cost, energy, disk } }: { candidate: Candidate }) {
   const kind = loss?.kind === "absolute" ? "Absolute loss" : "Relative loss";
   return (
     <dl className="tiles">
@@ -65,6 +83,17 @@ export function KeyFigures({ candidate: { loss, latency } }: { candidate: Candid
         )}
       </Tile>
       <Speed latency={latency} />
+      <Cost cost={cost} />
+      {energy && (
+        <Tile label="Energy per generated token, at most" figure={energy}>
+          {energy.note && <div className="muted">{energy.note}</div>}
+        </Tile>
+      )}
+      {disk && (
+        <Tile label="On disk" figure={disk}>
+          {disk.note && <div className="muted">{disk.note}</div>}
+        </Tile>
+      )}
     </dl>
   );
 }

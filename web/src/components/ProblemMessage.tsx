@@ -1,4 +1,5 @@
 import { ApiError, type Problem } from "../api/client";
+import { tokens } from "../api/token";
 import { Prose } from "./Prose";
 
 interface Place {
@@ -31,6 +32,27 @@ interface Props {
   onRetry?: () => void;
 }
 
+/** A request that was refused for what the one who asks may do, with the way on. */
+function Refused({ problem: { status, detail, allowed } }: { problem: Problem }) {
+  const scopes = allowed?.match(/`(\w+)`/)?.[1];
+  return (
+    <div role="alert" className="problem">
+      <p>
+        <strong>{status === 401 ? "Not signed in" : "Not allowed"}</strong>: <Prose text={detail} />.
+      </p>
+      {scopes && (
+        <p>
+          Whoever runs the server can make such a token with{" "}
+          <code>planner token create NAME --scope {scopes}</code>.
+        </p>
+      )}
+      <button type="button" onClick={() => tokens.ask(true)}>
+        {status === 401 ? "Sign in" : "Sign in with another token"}
+      </button>
+    </div>
+  );
+}
+
 /** An error in words; a query error points at the word it did not understand and offers the nearest one. */
 export function ProblemMessage({ error, onAsk, onRetry }: Props) {
   if (!(error instanceof ApiError)) {
@@ -47,7 +69,9 @@ export function ProblemMessage({ error, onAsk, onRetry }: Props) {
       </div>
     );
   }
-  const { title, detail, problem, extra } = error.problem;
+  const { title, detail, problem, extra, status, code } = error.problem;
+  if (status === 401 || (status === 403 && code === "not-allowed"))
+    return <Refused problem={error.problem} />;
   const place = placeOf(extra);
   const suggestion = typeof extra?.suggestion === "string" ? extra.suggestion : null;
   const expected = words(extra?.expected);
@@ -86,7 +110,7 @@ export function ProblemMessage({ error, onAsk, onRetry }: Props) {
         </>
       )}
       {nearest.length > 0 && <p>Nearest: {nearest.join(", ")}</p>}
-      {error.problem.status >= 500 && onRetry && (
+      {status >= 500 && onRetry && (
         <button type="button" onClick={onRetry}>
           Try again
         </button>

@@ -10,6 +10,7 @@ const EXAMPLES = [
   "13B on 24GB, ≤1% loss",
   "llama 3.1 8b on 2x4090, fastest",
   "qwen2.5 on 16GB, 32k context, smallest",
+  "70B on 4x4090, 32 users at once, tpot under 100ms",
   "24GB显存跑13B，精度损失不超过1%",
 ];
 
@@ -83,8 +84,9 @@ export function AskPage({ query, onAsk }: { query: string | undefined; onAsk: (t
           </ul>
           <p className="muted">
             Name a model, size or family; hardware by memory or by name; limits on loss, latency, throughput,
-            context or disk; and what matters most. Every answer shows what was understood and the evidence it
-            stands on.
+            context, disk or cost; and what matters most. Cost, as in “8B on 4090, under $2 per hour”, is
+            known for devices in the price file that the server was started with. Every answer shows what was
+            understood and the evidence it stands on.
           </p>
         </section>
       )}

@@ -2,8 +2,10 @@ import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tansta
 import { api, unwrap } from "../api/client";
 import type { Attempt, Job, JobKind, JobState } from "../api/types";
 import { type Column, DataTable } from "../components/DataTable";
+import { Needs } from "../components/Needs";
 import { ProblemMessage } from "../components/ProblemMessage";
 import { formatTime, significant } from "../format";
+import { useAccess } from "../useAccess";
 import { useTitle } from "../useTitle";
 import { textOf } from "./VariantsPage";
 
@@ -85,6 +87,8 @@ function Actions({ job }: { job: Job }) {
     onSettled: () => client.invalidateQueries({ queryKey: ["jobs"] }),
   });
   const open = job.state === "queued" || job.state === "leased" || job.state === "parked";
+  // What is missing is said once, above the table.
+  if (!useAccess().may("measure")) return null;
   return (
     <>
       {job.state === "parked" && (
@@ -208,6 +212,9 @@ export function JobsPage({ search, onChange }: Props) {
     <>
       <h1>Jobs</h1>
       <Filters search={search} onChange={onChange} />
+      <Needs scope="measure" to="try jobs again or cancel them">
+        {null}
+      </Needs>
       {page.isPending && <output className="loading">Loading…</output>}
       {page.isError && <ProblemMessage error={page.error} onRetry={() => void page.refetch()} />}
       {page.data && !page.isError && page.data.items.length === 0 && (

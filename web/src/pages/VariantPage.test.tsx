@@ -4,8 +4,8 @@ import { describe, expect, it } from "vitest";
 import type { Profile } from "../api/types";
 import { seriesOf } from "../components/Profiles";
 import { sourcesOf } from "../components/Source";
+import { schemeWords } from "../components/VariantFacts";
 import { serve, visit } from "../test-render";
-import { schemeWords } from "./VariantPage";
 
 const ID = `sha256:${"a".repeat(64)}`;
 const VARIANT = {

@@ -1,17 +1,20 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import type { ReactNode } from "react";
 import { api, unwrap } from "../api/client";
-import type { Artifact, Precision, Scheme, Variant } from "../api/types";
+import type { Artifact, Variant } from "../api/types";
+import { Aliases } from "../components/Aliases";
 import { type Column, DataTable } from "../components/DataTable";
+import { Downloads } from "../components/Downloads";
 import { Evaluations } from "../components/Evaluations";
 import { FetchCommand } from "../components/FetchCommand";
-import { FigureText } from "../components/FigureText";
+import { Gates } from "../components/Gates";
+import { Lifecycle, useVariantState } from "../components/Lifecycle";
 import { ProblemMessage } from "../components/ProblemMessage";
 import { Profiles } from "../components/Profiles";
-import { Source } from "../components/Source";
-import { VariantLink } from "../components/VariantLink";
-import { formatBytes, formatTime, significant } from "../format";
+import { Provenance } from "../components/Provenance";
+import { StateBadge } from "../components/StateBadge";
+import { VariantFacts } from "../components/VariantFacts";
+import { formatBytes } from "../format";
 import { useTitle } from "../useTitle";
 
 const FILES: Column<Artifact>[] = [
@@ -19,73 +22,6 @@ const FILES: Column<Artifact>[] = [
   { heading: "Size", cell: (file) => <span title={`${file.size} bytes`}>{formatBytes(file.size)}</span> },
   { heading: "sha256", cell: (file) => <code className="digest">{file.sha256}</code> },
 ];
-
-function precisionWords({ format, group_size }: Precision): string {
-  return group_size ? `${format} in groups of ${group_size}` : format;
-}
-
-/** The parts of a scheme in words: "int4 in groups of 128 weights, fp8 activations (dynamic)". */
-export function schemeWords(scheme: Scheme): string {
-  const { weight, activation, activation_scaling, kv, mixed, label } = scheme;
-  const parts = [
-    `${label ? `${label}: ` : ""}${precisionWords(weight)} weights`,
-    activation &&
-      `${precisionWords(activation)} activations${activation_scaling ? ` (${activation_scaling})` : ""}`,
-    kv && `${precisionWords(kv)} KV cache`,
-    mixed && "some layers in another format",
-  ];
-  return parts.filter(Boolean).join(", ");
-}
-
-function Fact({ name, children }: { name: string; children: ReactNode }) {
-  if (children == null || children === "") return null;
-  return (
-    <>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </>
-  );
-}
-
-function Facts({ variant }: { variant: Variant }) {
-  const { provenance, artifacts } = variant;
-  const versions = Object.entries(provenance?.versions ?? {});
-  return (
-    <dl className="facts">
-      <Fact name="Model">
-        <Link to="/variants" search={{ model: variant.model_id }}>
-          {variant.model_id}
-        </Link>
-      </Fact>
-      <Fact name="Scheme">{schemeWords(variant.scheme)}</Fact>
-      <Fact name="Method">{variant.scheme.method}</Fact>
-      <Fact name="Weights">
-        <FigureText figure={variant.weight_bytes} />
-      </Fact>
-      <Fact name="Bits a weight">
-        {variant.effective_bits == null ? null : significant(variant.effective_bits)}
-      </Fact>
-      <Fact name="Parameters">{variant.parameters?.toLocaleString("en")}</Fact>
-      <Fact name="Format">{variant.file_format === "unknown" ? "not stated" : variant.file_format}</Fact>
-      <Fact name="Runtimes">{variant.runtimes?.join(", ")}</Fact>
-      <Fact name="Recipe">{provenance?.recipe}</Fact>
-      <Fact name="Built from">
-        {provenance?.base_variant_id && (
-          <VariantLink id={provenance.base_variant_id}>{provenance.base_variant_id}</VariantLink>
-        )}
-      </Fact>
-      <Fact name="Built with">{versions.map(([name, version]) => `${name} ${version}`).join(", ")}</Fact>
-      <Fact name="Source">{provenance?.citation && <Source citation={provenance.citation} />}</Fact>
-      <Fact name="Registered">{variant.created_at && formatTime(variant.created_at)}</Fact>
-      <Fact name="Size on disk">
-        {artifacts?.length ? formatBytes(artifacts.reduce((sum, file) => sum + file.size, 0)) : null}
-      </Fact>
-      <Fact name="Id">
-        <code className="digest">{variant.id}</code>
-      </Fact>
-    </dl>
-  );
-}
 
 /** One variant: its facts, its files, and all evidence about it. */
 export function VariantPage({ name }: { name: string }) {
@@ -108,18 +44,36 @@ export function VariantPage({ name }: { name: string }) {
         </p>
       </>
     );
-  const { id, artifacts } = variant.data;
+  return <Known variant={variant.data} />;
+}
+
+/** Everything about a variant that is there. */
+function Known({ variant }: { variant: Variant }) {
+  const { id, artifacts } = variant;
+  const state = useVariantState(id).data?.current.state;
+  const held = Boolean(artifacts?.length);
+  const withheld = state === "quarantined" || state === "deleted";
   return (
     <>
-      <h1>{variant.data.name}</h1>
-      {artifacts?.length ? (
-        <FetchCommand id={id} name={variant.data.name} />
-      ) : (
+      <h1>
+        {variant.name} <StateBadge state={state} />
+      </h1>
+      <Aliases variant={id} />
+      <Lifecycle variant={id} />
+      {held && !withheld && <FetchCommand id={id} name={variant.name} />}
+      {!held && (
         <p className="muted">A published build: its figures are known, its files are not in this registry.</p>
       )}
-      <Facts variant={variant.data} />
+      <VariantFacts variant={variant} />
       <Evaluations variant={id} />
       <Profiles variant={id} />
+      <Gates variant={id} />
+      {held && (
+        <>
+          <Provenance variant={id} />
+          <Downloads variant={id} />
+        </>
+      )}
       {artifacts?.length ? (
         <section>
           <h2>Files</h2>

@@ -5,6 +5,7 @@ import type { FileFormat, VariantRow, VariantSort } from "../api/types";
 import { type Column, DataTable } from "../components/DataTable";
 import { FigureText } from "../components/FigureText";
 import { ProblemMessage } from "../components/ProblemMessage";
+import { StateBadge } from "../components/StateBadge";
 import { VariantLink } from "../components/VariantLink";
 import { significant } from "../format";
 import { useTitle } from "../useTitle";
@@ -39,10 +40,11 @@ const COLUMNS: Column<VariantRow>[] = [
   {
     heading: "Variant",
     sortKey: "name",
-    cell: ({ variant }) => (
+    cell: ({ variant, state }) => (
       <>
-        <VariantLink id={variant.id}>{variant.name}</VariantLink>
+        <VariantLink id={variant.id}>{variant.name}</VariantLink> <StateBadge state={state?.state} />
         <div className="muted">{variant.model_id}</div>
+        {state?.state !== "active" && state?.reason && <div className="doubt">{state.reason}</div>}
       </>
     ),
   },
