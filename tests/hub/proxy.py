@@ -16,8 +16,9 @@ PIECE = 64 * 1024
 class Network:
     """Carries every connection to `target`. The first `cuts` answers that grow past `limit` bytes end there.
 
-    So do the first `request_cuts` connections on which a client sends more than `request_limit` bytes. `carried` and `sent`
-    count what servers and clients have sent.
+    So do the first `request_cuts` connections on which a client sends more than `request_limit` bytes. The first `wrongs`
+    pieces of answers past `limit`, and `request_wrongs` pieces of requests past `request_limit`, arrive with a byte changed.
+    `carried` and `sent` count what servers and clients have sent.
     """
 
     def __init__(
@@ -30,10 +31,13 @@ class Network:
         request_limit: int = 0,
         request_cuts: int = 0,
         request_pause: float = 0.0,
+        wrongs: int = 0,
+        request_wrongs: int = 0,
     ) -> None:
         self.target = target
         self.limit, self.cuts, self.pause = limit, cuts, pause
         self.request_limit, self.request_cuts, self.request_pause = request_limit, request_cuts, request_pause
+        self.wrongs, self.request_wrongs = wrongs, request_wrongs
         self.carried = 0
         self.sent = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -71,11 +75,14 @@ class Network:
                 return far
 
     def _carry(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
-        sent = 0
+        sent, cut = 0, False
         with contextlib.suppress(OSError):
             while piece := source.recv(PIECE):
                 if self._cuts(sent + len(piece), answers):
+                    cut = True
                     break
+                if self._changes(sent + len(piece), answers):
+                    piece = piece[:-1] + bytes([piece[-1] ^ 1])
                 sink.sendall(piece)
                 sent += len(piece)
                 if answers:
@@ -86,6 +93,8 @@ class Network:
         for end in (sink, source):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+        if cut:  # only a closed end refuses what is still being sent to it
+            source.close()
 
     def _cuts(self, size: int, answers: bool) -> bool:
         with self._lock:
@@ -94,6 +103,16 @@ class Network:
                 return True
             if not answers and self.request_cuts > 0 and size > self.request_limit:
                 self.request_cuts -= 1
+                return True
+        return False
+
+    def _changes(self, size: int, answers: bool) -> bool:
+        with self._lock:
+            if answers and self.wrongs > 0 and size > self.limit:
+                self.wrongs -= 1
+                return True
+            if not answers and self.request_wrongs > 0 and size > self.request_limit:
+                self.request_wrongs -= 1
                 return True
         return False
 
