@@ -50,7 +50,7 @@ def test_figures_known_from_the_sources_are_there(page):
 
     assert "**52.1 GB**" in section(1)
     assert "131 GB" in section(1)
-    assert "13.3 GB" in section(3)
+    assert "13.4 GB" in section(3)
     assert "74.4 %" in section(5)
     assert "| 1,500 ms |" in section(2)
     assert "| 19.9 ms a token |" in section(4)
