@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -127,7 +127,7 @@ class Network:
 
 
 @contextmanager
-def network(target: str, **options: float) -> Iterator[Network]:
+def network(target: str, **options: float) -> Generator[Network]:
     opened = Network(target, **options)  # type: ignore[arg-type]
     try:
         yield opened
