@@ -12,11 +12,12 @@ from litestar import Request, Response, Router, get, patch, post, put, route
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody, PathParameter, QueryParameter
+from litestar.params import JSONBody, PathParameter, QueryParameter, SkipValidation
 from litestar.response import Stream
 from litestar.types import Method
 
 from planner.api.errors import PreconditionFailed, TooLarge, WrongBytes, respond
+from planner.api.hub_view import HubView
 from planner.api.parameters import ServiceParameter
 from planner.api.ranges import Span, Unsatisfiable, keeps_range, matches, parse_range
 from planner.api.safety import RAW_BODY
@@ -24,10 +25,12 @@ from planner.api.uploading import consume, receive
 from planner.domain.units import MAX_BYTES
 from planner.domain.variant import SHA256
 from planner.errors import IntegrityFailure, InvalidInput
+from planner.settings import AuthMode
 from planner.wire.problem import problem_of
 from planner.wire.replies import Received, Upload
 from planner.wire.requests import Digests
 from planner.wire.service import Service
+from planner.wire.serving import Serving
 
 MAX_DIGESTS: Final = 10_000
 """Most digests in one question for missing files: no variant has more files."""
@@ -42,12 +45,13 @@ def _check_digest(sha256: str) -> None:
         raise InvalidInput("sha256", f"`{sha256[:80]}` is not a sha256", allowed="64 lower-case hex digits")
 
 
-def _headers(sha256: str) -> dict[str, str]:
+def _headers(sha256: str, *, shared: bool) -> dict[str, str]:
+    """Return what is said of a file; `shared` is whether a cache may give it to others than who asked."""
     digest = base64.b64encode(bytes.fromhex(sha256)).decode()
     return {
         "etag": f'"{sha256}"',
         "accept-ranges": "bytes",
-        "cache-control": "public, max-age=31536000, immutable",
+        "cache-control": f"{'public' if shared else 'private'}, max-age=31536000, immutable",
         "repr-digest": f"sha-256=:{digest}:",
         "content-disposition": "attachment",
     }
@@ -76,7 +80,10 @@ def _operation_id(_: HTTPRouteHandler, method: Method, __: object) -> str:
     http_method=["GET", "HEAD"],
     operation_id=_operation_id,
     summary="Read a file, or part of it",
-    description="Honours Range, If-Range, If-None-Match and If-Match. The ETag is the digest.",
+    description=(
+        "Honours Range, If-Range, If-None-Match and If-Match. The ETag is the digest. A file that only quarantined "
+        "variants have needs a token that may `measure`."
+    ),
     responses={
         200: ResponseSpec(
             bytes,
@@ -96,10 +103,15 @@ def _operation_id(_: HTTPRouteHandler, method: Method, __: object) -> str:
     sync_to_thread=True,
 )
 def read_artifact(
-    service: ServiceParameter, request: Request[Any, Any, Any], sha256: Digest
+    service: NamedDependency[SkipValidation[Serving]],
+    request: Request[Any, Any, Any],
+    hub_view: NamedDependency[HubView],
+    auth_mode: NamedDependency[AuthMode],
+    sha256: Digest,
 ) -> Response[Any]:
-    """Stream a file or a part of it."""
+    """Stream a file or a part of it. Raises Withheld for one that only quarantined variants have."""
     _check_digest(sha256)
+    hub_view.withholding.check(service.holdings(), sha256, auth=auth_mode)
     return respond_with_file(service, request, sha256, headers={})
 
 
@@ -111,8 +123,8 @@ def respond_with_file(
     Raises NotFound, PreconditionFailed.
     """
     size = service.artifact_size(sha256)
-    headers, etag = _headers(sha256) | headers, f'"{sha256}"'
     sent = request.headers
+    headers, etag = _headers(sha256, shared="authorization" not in sent) | headers, f'"{sha256}"'
     if "if-match" in sent and not matches(sent["if-match"], etag):
         raise PreconditionFailed("the file is not the one in If-Match", field="If-Match", allowed=etag)
     if matches(sent.get("if-none-match"), etag):

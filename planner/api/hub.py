@@ -34,6 +34,7 @@ from planner.api.hub_view import HubView
 from planner.api.safety import RAW_BODY
 from planner.domain.identity import ANONYMOUS, TokenScope
 from planner.domain.variant import Artifact, Variant
+from planner.settings import AuthMode
 from planner.wire import acting
 from planner.wire.serving import Load
 from planner.wire.uploading import Uploading
@@ -269,7 +270,13 @@ def unknown(where: Where) -> Response[bytes]:
 
 
 @route("/file", http_method=["GET", "HEAD"], sync_to_thread=True)
-def read_file(service: HubService, hub_view: View, request: HubRequest, where: Where) -> Response[Any]:
+def read_file(
+    service: HubService,
+    hub_view: View,
+    auth_mode: NamedDependency[AuthMode],
+    request: HubRequest,
+    where: Where,
+) -> Response[Any]:
     """Return a file, or the way to the commit that holds it."""
     snapshot = _snapshot(service, hub_view, request, where)
     found = snapshot.files.get(where.path)
@@ -290,6 +297,7 @@ def read_file(service: HubService, hub_view: View, request: HubRequest, where: W
             "Cache-Control": "no-store",
         }
         return Response(b"", status_code=307, headers=headers, media_type="text/plain")
+    hub_view.withholding.check(service.holdings(), artifact.sha256, auth=auth_mode)
     response = respond_with_file(service, request, artifact.sha256, headers=headers)
     if request.method == "HEAD" and silent:
         response.headers.pop("content-length", None)

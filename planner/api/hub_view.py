@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from planner.api.hub_repositories import Repositories
+from planner.api.withholding import Withholding
 from planner.errors import PlannerError
 from planner.wire.serving import Load, Serving
 
@@ -32,6 +33,8 @@ class HubView:
         self._repositories: Repositories | None = None
         self._noted: OrderedDict[tuple[str, str, str, str], float] = OrderedDict()
         self._asked: OrderedDict[tuple[str, str, str, str], str] = OrderedDict()
+        self.withholding = Withholding()
+        """Which files are not handed out, by whatever name they are asked for."""
 
     def repositories(self, service: Serving) -> Repositories:
         """Return the repositories, arranged anew when the registry has changed."""
