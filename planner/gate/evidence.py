@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -31,8 +31,17 @@ class Evidence:
     reference_profiles: tuple[Profile, ...] = ()
     noise: tuple[Evaluation, ...] = ()
     """The base against itself."""
+    no_bases: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Names of registered variants, by id, that evaluations are counted from and that are no base: they are quantized
+    themselves, or of another model."""
     stored: frozenset[str] = frozenset()
     """sha256 of data sets that the store holds, which a worker can fetch."""
+
+    def is_direct(self, evaluation: Evaluation) -> bool:
+        """Return whether an evaluation of the build is itself one against what the build is held against."""
+        if self.reference_evaluations is None:
+            return evaluation.baseline_variant_id not in self.no_bases
+        return self.reference is not None and evaluation.baseline_variant_id == self.reference.id
 
 
 @dataclass

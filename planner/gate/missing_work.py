@@ -98,8 +98,9 @@ def _base_of(variant: Variant, records: Records | None, evidence: Evidence) -> s
     """Return the id of the base to evaluate against."""
     if records is not None and records.evaluation.baseline_variant_id is not None:
         return records.evaluation.baseline_variant_id
-    known = (each.baseline_variant_id for each in evidence.evaluations if each.baseline_variant_id)
-    return variant.provenance.base_variant_id or next(known, None)
+    known = [each.baseline_variant_id for each in evidence.evaluations if each.baseline_variant_id]
+    wanted = [variant.provenance.base_variant_id, *known]
+    return next((each for each in wanted if each is not None and each not in evidence.no_bases), None)
 
 
 def _evaluating(
@@ -124,8 +125,12 @@ def _evaluating(
     elif check.more is not None:
         most["limit"] = (check.size or 0) + check.more
     sides = [evidence.variant]
-    if evidence.reference_evaluations is not None and evidence.reference is not None:
-        sides.append(evidence.reference)
+    other = evidence.reference if evidence.reference_evaluations is not None else None
+    base = _base_of(evidence.variant, records, evidence)
+    if (
+        other is not None and other.id != base
+    ):  # against the base itself, the build's own evaluation is all it takes
+        sides.append(other)
     for variant in sides:
         base = _base_of(variant, records, evidence)
         spec: dict[str, Any] = {

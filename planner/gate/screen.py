@@ -35,7 +35,11 @@ def screen_checks(policy: Policy, evidence: Evidence, *, now: datetime) -> tuple
         return ()
     screen = policy.screen
     wanted = [name for name in SCREEN_FIGURES if getattr(screen, name) is not None]
-    fitting = [each for each in evidence.evaluations if _fits(each, screen)]
+    fitting = [
+        each
+        for each in evidence.evaluations
+        if _fits(each, screen) and each.baseline_variant_id not in evidence.no_bases
+    ]
     found, known = sort_evaluations(fitting, policy.evidence, now=now), tuple(each.id for each in fitting)
     return tuple(
         _check(name, screen, found, known, confidence=1 - policy.alpha / len(wanted)) for name in wanted

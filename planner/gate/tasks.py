@@ -118,12 +118,16 @@ def find_records(
             of_task(evidence.reference_evaluations, rule), policy.evidence, now=now
         )
         theirs = sorted_theirs.usable
-        if not theirs:
+        if not theirs and not any(evidence.is_direct(each) for each in found.usable):
             name = evidence.reference.name if evidence.reference else policy.against
             state = CheckState.STALE if sorted_theirs.stale else CheckState.MISSING
             why = f": {sorted_theirs.stale[0]}" if sorted_theirs.stale else ""
             raise NoRecords(state, f"{name}, held against, has no usable evaluation on {rule.title}{why}")
-    candidates = [paired for each in found.usable if (paired := _paired(each, theirs)) is not None]
+    candidates = [
+        paired
+        for each in found.usable
+        if (paired := _paired(each, theirs, direct=evidence.is_direct(each))) is not None
+    ]
     if not candidates:
         raise NoRecords(CheckState.MISSING, _unpaired(found.usable, theirs, evidence))
     best = max(candidates, key=_preference)
@@ -190,9 +194,9 @@ def _gap(
     return NoRecords(CheckState.MISSING, f"it was never evaluated on {rule.title}{known}")
 
 
-def _paired(evaluation: Evaluation, theirs: list[Evaluation] | None) -> Records | None:
-    """Return the records of an evaluation against its base, or against the other variant's of the same items."""
-    if theirs is None:
+def _paired(evaluation: Evaluation, theirs: list[Evaluation] | None, *, direct: bool) -> Records | None:
+    """Return the records of an evaluation: its own where it is `direct`, or against the other variant's of the same items."""
+    if direct:
         if not (evaluation.documents or evaluation.outcomes or _has_counts(evaluation)):
             return None
         return Records(
@@ -203,7 +207,7 @@ def _paired(evaluation: Evaluation, theirs: list[Evaluation] | None) -> Records 
             stopped_early=evaluation.certification is not None,
         )
     best: Records | None = None
-    for other in theirs:
+    for other in theirs or ():
         if not asked_alike(other, evaluation):
             continue
         documents = documents_between(other, evaluation) if evaluation.is_perplexity else ()
@@ -223,6 +227,10 @@ def _has_counts(evaluation: Evaluation) -> bool:
 
 def _unpaired(usable: list[Evaluation], theirs: list[Evaluation] | None, evidence: Evidence) -> str:
     if theirs is None:
+        counted = {evidence.no_bases.get(each.baseline_variant_id or "") for each in usable} - {None}
+        if counted:
+            names = ", ".join(sorted(name for name in counted if name is not None))
+            return f"it is counted from {names}, which is no base: the model at its reference precision is"
         return f"{usable[0].id} holds a score only, no records by item: nothing can be paired"
     name = evidence.reference.name if evidence.reference else "the reference"
     return f"its evaluations and those of {name} share no items of the same data and protocol"

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from planner.choose.losses import is_baseline
 from planner.domain.alias import Alias
 from planner.domain.evaluation import Evaluation
 from planner.domain.lifecycle import MAX_REASON, LifecycleState
@@ -22,7 +23,7 @@ from planner.gate.judging import judge
 from planner.gate.policy import Policy, problems_of
 from planner.gate.policy_text import MAX_CHARACTERS, parse_policy
 from planner.gate.report import CheckState, Effect, GateCheck, GateReport, GateVerdict
-from planner.registry import aliases, evaluations, gates, lifecycle, profiles, variants
+from planner.registry import aliases, evaluations, gates, lifecycle, models, profiles, variants
 from planner.registry.transaction import ReadTransaction
 from planner.settings import Settings
 from planner.wire import acting
@@ -194,6 +195,7 @@ class Gating(Lifecycle, GateQueue, Recording):
             reference_evaluations=None if reference is None else _evaluations(tx, reference, policy),
             reference_profiles=_profiles(tx, other) if wants_profiles and other is not None else (),
             noise=() if base is None else _against_itself(tx, base, policy),
+            no_bases=_no_bases(tx, variant, mine),
             stored=frozenset(digests - missing),
         )
 
@@ -274,6 +276,22 @@ def _base(tx: ReadTransaction, variant: Variant, known: tuple[Evaluation, ...]) 
         except NotFound:
             continue
     return None
+
+
+def _no_bases(tx: ReadTransaction, variant: Variant, known: tuple[Evaluation, ...]) -> dict[str, str]:
+    """Return the names of registered variants that a build's loss is or may be counted from, and that are no base of it."""
+    found: dict[str, str] = {}
+    named = [variant.provenance.base_variant_id, *(each.baseline_variant_id for each in known)]
+    for identity in dict.fromkeys(each for each in named if each is not None):
+        try:
+            other = variants.get(tx, identity)
+        except NotFound:
+            continue
+        if other.model_id != variant.model_id or not (
+            other.scheme.is_reference or is_baseline(other, models.get(tx, other.model_id))
+        ):
+            found[other.id] = other.name
+    return found
 
 
 def _evaluations(tx: ReadTransaction, variant: Variant, policy: Policy) -> tuple[Evaluation, ...]:

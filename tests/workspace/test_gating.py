@@ -21,6 +21,7 @@ from planner.wire.lifecycle import SetState
 from planner.workspace import Workspace
 from planner.workspace.gating import Gating
 from tests.gate.builds import evaluated, register
+from tests.workspace.folders import write_llama
 from tests.workspace.test_importing import lm_eval
 
 RULES = "version: 1\nname: chat\ntasks: [{task: maths, margin: 2%}]\n"
@@ -326,3 +327,28 @@ def test_imported_samples_of_lm_eval_are_judged_item_by_item(workspace, base, bu
 
 def test_the_workspace_is_a_gate(workspace):
     assert isinstance(workspace, Gating)
+
+
+def test_against_an_alias_of_the_base_its_own_evaluation_is_the_pairing(workspace, base, build):
+    """The first gate of a model: production is still the base, which nobody evaluates against itself."""
+    workspace.move_alias("prod", base.id)
+    empty = workspace.gate(ask(build, RULES, against="alias:prod"))
+    assert empty.verdict is GateVerdict.INCONCLUSIVE
+    assert len(empty.jobs) == 1
+    made = evaluated(workspace, build, base, lost=40, gained=40, items=5000)
+    report = workspace.gate(ask(build, PROMOTE, against="alias:prod"))
+    assert (report.verdict, report.reference_id) == (GateVerdict.PASS, base.id)
+    assert report.checks[0].evidence == (made.id,)
+    assert workspace.alias("prod").alias.variant_id == build.id
+
+
+def test_a_loss_counted_from_another_model_is_none_against_the_base(workspace, base, build, tmp_path):
+    """Held against something that is as bad, a bad build loses nothing."""
+    made = workspace.register(
+        write_llama(tmp_path / "small", hidden=32), model="other-llama", name="small"
+    ).variant
+    evaluated(workspace, build, made, lost=0, gained=40, items=5000)
+    (check,) = workspace.gate(ask(build)).checks
+    assert check.state is CheckState.MISSING
+    assert "counted from small, which is no base" in check.reason
+    assert workspace.gate(ask(build, RULES, against=f"variant:{made.id}")).verdict is GateVerdict.PASS
