@@ -23,6 +23,7 @@ from planner.domain.units import Unit
 from planner.domain.workload import Workload
 from planner.estimate.columns import Booleans, Columns, Floats, Integers
 from planner.estimate.effects import DeviceEffects
+from planner.estimate.engine_peaks import with_engine_peaks
 from planner.estimate.learned import EFFECTS
 from planner.estimate.priors import PREALLOCATING, runtime_family
 from planner.estimate.roofline import Load
@@ -93,6 +94,8 @@ class Points:
     """What was needed on one device at the peak, NaN when not recorded or when the runtime fills the device anyway."""
     spare_bytes: Floats
     """What the allocator kept beyond that, free; 0 where it is not told apart from what was needed."""
+    summed: Booleans
+    """True where the peak is a sum of an engine's own terms and the KV cache the workload needs."""
 
     def __len__(self) -> int:
         return len(self.row)
@@ -161,7 +164,8 @@ def gather_evidence(
     """Return the evidence of `profiles` measured on `device`; `rows` gives the row of each variant id.
 
     `siblings` gives the rows that run like a variant (`planner.estimate.siblings`), for profiles on synthetic weights.
-    With the `columns` of the rows, what the points say of the device is learned for variants without any.
+    With the `columns` of the rows, peaks are put together from the terms of engines' logs, and what the points say of the
+    device is learned for variants without any.
     """
     known = tuple(sorted((p for p in profiles if p.variant_id in rows), key=lambda p: p.id))
     doubted: dict[int, int] = {}
@@ -211,7 +215,9 @@ def gather_evidence(
     }
     for name, array in zip(("ttft", "tpot", "itl", "end_to_end", "per_token"), cube, strict=True):
         arrays[name] = array.copy()
-    points = Points(**arrays)
+    points = Points(**arrays, summed=np.zeros(len(flat), dtype=np.bool_))
+    if columns is not None and len(points):
+        points = with_engine_peaks(points, known, columns, device)
     effects: Mapping[str, DeviceEffects] = EMPTY
     if columns is not None and len(points):
         ratios = log_ratios(points, columns, device)

@@ -20,6 +20,7 @@ from planner.domain.units import Unit, format_bytes
 from planner.domain.workload import Workload
 from planner.estimate.columns import Booleans, Columns, Floats, Integers
 from planner.estimate.conformal import Distance, halves, monotone
+from planner.estimate.engine_peaks import SUMMED
 from planner.estimate.evidence import Points
 from planner.estimate.learned import WIDTHS
 from planner.estimate.memory import activation_bytes, kv_bytes
@@ -51,6 +52,8 @@ class Peaks:
     """Octaves to the point a shifted recording was made at."""
     spare: Floats
     """Bytes that the allocator kept free beyond the recorded need."""
+    summed: Booleans
+    """True where an engine's own terms were summed: the KV cache among them is modelled, and so is the sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ def _nothing(rows: int) -> Peaks:
         inside=np.zeros(rows, dtype=np.bool_),
         reach=np.zeros(rows),
         spare=np.zeros(rows),
+        summed=np.zeros(rows, dtype=np.bool_),
     )
 
 
@@ -181,11 +185,10 @@ def recorded_peaks(
     value = np.maximum(value, np.minimum(recorded, columns.weight_bytes[row] / degree[row]))
     value = np.where(exact[best], recorded, value)
     moved = np.minimum(np.abs(here.live - there.live[first]), np.abs(here.live - there.live[second]))
-    cached = np.abs(here.cache - there.cache[best])
     slack = np.where(
         inside,
         moved * PEAK_SHIFT_SPREAD.lo + np.abs(rest[second] - rest[first]) / 2,
-        moved * (PEAK_SHIFT_SPREAD.hi - 1) + cached * (KV_SPREAD.hi - 1),
+        moved * (PEAK_SHIFT_SPREAD.hi - 1) + np.abs(here.cache - there.cache[best]) * (KV_SPREAD.hi - 1),
     )
     if not accelerated:
         # What is resident at most may have been so while loading, whatever was generated afterwards.
@@ -202,10 +205,14 @@ def recorded_peaks(
     peaks.reach[row] = distance[best]
     peaks.inside[row] = inside
     peaks.rank[row] = np.where(
-        exact[best],
+        exact[best] & ~known.summed[best],
         known.rank[best],
-        np.maximum(np.where(inside, Basis.INTERPOLATED.rank, Basis.MODELLED.rank), known.rank[best]),
+        np.maximum(
+            np.where(inside & ~known.summed[best], Basis.INTERPOLATED.rank, Basis.MODELLED.rank),
+            known.rank[best],
+        ),
     )
+    peaks.summed[row] = known.summed[best]
     peaks.profile[row] = known.profile[best]
     peaks.exact[row] = exact[best]
     peaks.stale[row] = stale[best]
@@ -225,6 +232,7 @@ def peak_figure(peaks: Peaks, row: int, profiles: tuple[Profile, ...]) -> Figure
         f"without {format_bytes(peaks.spare[row])} that the allocator kept free and gives back when memory runs short"
         if peaks.spare[row]
         else None,
+        SUMMED if peaks.summed[row] else None,
         "stale: measured more than a year before" if peaks.stale[row] else None,
         "with synthetic weights" if profiles[int(peaks.profile[row])].synthetic_weights else None,
     ]

@@ -6,14 +6,16 @@ import msgspec
 import numpy as np
 import pytest
 
+from planner.domain.figure import Basis
 from planner.domain.profile import MemoryUse, Profile
+from planner.domain.runtime import Runtime
 from planner.domain.units import GIB
 from planner.domain.workload import Workload
 from planner.estimate.columns import Columns, columns_of
 from planner.estimate.evidence import gather_evidence
 from planner.estimate.memory import activation_bytes, kv_bytes
 from planner.estimate.peaks import Peaks, peak_figure, recorded_peaks
-from planner.estimate.priors import runtime_code
+from planner.estimate.priors import RUNTIMES, runtime_code
 from tests.choose.records import GPU, LLAMA_3_8B, MODELS, profile, variant
 
 VARIANT = variant(MODELS[1], "int8")
@@ -114,3 +116,46 @@ def test_states_of_a_hybrid_grow_with_the_sequences_and_not_with_the_tokens() ->
     assert held(1001) - held(1) == 1000 * 8 * 2 * 8 * 128 * 2
     assert held(1, concurrency=3) == 3 * held(1)
     assert held(1, degree=2) == held(1) / 2
+
+
+def _log(load: Workload, memory: MemoryUse, *, runtime: str = "vllm") -> Profile:
+    made = profile(VARIANT, GPU, {load: (0.1, 0.01)})
+    points = tuple(msgspec.structs.replace(point, memory=memory) for point in made.points)
+    return msgspec.structs.replace(made, points=points, runtime=Runtime(name=runtime), basis=Basis.IMPORTED)
+
+
+def _asked_of_log(made: Profile, load: Workload) -> tuple[Peaks, Columns]:
+    name = made.runtime.name
+    columns = columns_of([(MODELS[1].architecture, VARIANT.weight_bytes, VARIANT.scheme, runtime_code(name))])
+    points = gather_evidence([made], GPU, {VARIANT.id: 0}, columns=columns).points
+    return recorded_peaks(columns, ONE, points, load, accelerated=True, now=None), columns
+
+
+def test_terms_of_an_engine_log_replace_the_priors() -> None:
+    weights = round(VARIANT.weight_bytes.value)
+    terms = MemoryUse(
+        weights_bytes=weights, activation_bytes=GIB, graph_bytes=GIB // 2, context_bytes=GIB // 4,
+        kv_cache_bytes=9 * GIB,
+    )  # fmt: skip
+    made = _log(LOADS[1], terms)
+    for load in LOADS[1:]:
+        found, columns = _asked_of_log(made, load)
+        cache = kv_bytes(columns, ONE, tokens=load.context_tokens, concurrency=load.concurrency)
+        # The cache the engine reserved is no need: the one that the workload needs takes its place.
+        assert found.value[0] == pytest.approx(weights + 1.75 * GIB + cache[0])
+        figure = peak_figure(found, 0, (made,))
+        assert figure is not None
+        assert figure.basis is Basis.MODELLED
+        assert figure.evidence == (made.id,)
+        assert "engine prints" in (figure.note or "")
+
+
+def test_what_an_engine_log_leaves_out_is_taken_at_the_upper_end_of_its_prior() -> None:
+    weights = round(VARIANT.weight_bytes.value)
+    made = _log(LOADS[0], MemoryUse(weights_bytes=weights, activation_bytes=GIB), runtime="llama.cpp")
+    found, columns = _asked_of_log(made, LOADS[0])
+    cache = kv_bytes(columns, ONE, tokens=LOADS[0].context_tokens, concurrency=LOADS[0].concurrency)
+    overhead = RUNTIMES[runtime_code("llama.cpp")].overhead_gpu.hi
+    assert found.value[0] == pytest.approx(weights + GIB + cache[0] + overhead)
+    alone = _log(LOADS[0], MemoryUse(weights_bytes=weights))
+    assert _asked_of_log(alone, LOADS[0])[0].profile[0] == -1

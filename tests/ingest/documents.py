@@ -234,6 +234,24 @@ INFO 11-24 10:00:30 [kv_cache_utils.py:1147] GPU KV cache size: 92,160 tokens, M
 INFO 11-24 10:00:50 [gpu_model_runner.py:6517] Graph capturing finished in 12 secs, took 0.62 GiB
 INFO 11-24 10:00:50 [gpu_worker.py:1064] Free memory on device (23.2/23.68 GiB) on startup. Desired GPU memory utilization is (0.9, 21.31 GiB). Actual usage is 7.62 GiB for consumed memory (weights + non-torch), 1.42 GiB for peak activation, and 0.62 GiB for CUDAGraph memory.
 """
+VLLM_LOGS = {
+    "0.6": """INFO 12-13 19:54:18 worker.py:243] Memory profiling results:
+INFO 12-13 19:54:18 worker.py:243] model weights take   14.96GiB
+INFO 12-13 19:54:18 worker.py:243] non_torch_memory     0.25GiB
+INFO 12-13 19:54:18 worker.py:243] PyTorch activation peak memory       1.26GiB
+INFO 12-13 19:54:18 worker.py:243] available_kv_cache_memory    53.29GiB
+INFO 12-13 19:54:31 model_runner.py:1525] Graph capturing finished in 13 secs, took 0.38 GiB
+""",
+    "0.8": """INFO 03-03 20:36:02 [model_runner.py:1117] Model loading took 14.96 GB and 9.033798 seconds
+INFO 03-03 20:36:19 [worker.py:267] model weights take 14.96GiB; non_torch_memory takes 0.25GiB; PyTorch activation peak memory takes 1.26GiB; the rest of the memory reserved for KV Cache is 53.29GiB.
+INFO 03-03 20:36:40 [model_runner.py:1570] Graph capturing finished in 13 secs, took 0.38 GiB
+""",
+    "0.11": """INFO 09-30 10:00:10 [gpu_model_runner.py:2600] Model loading took 14.96 GiB and 4.201000 seconds
+INFO 09-30 10:00:30 [gpu_worker.py:298] Available KV cache memory: 53.29 GiB
+INFO 09-30 10:00:50 [gpu_worker.py:391] Free memory on device (78.6/79.2 GiB) on startup. Desired GPU memory utilization is (0.9, 71.29 GiB). Actual usage is 14.96 GiB for weight, 1.26 GiB for peak activation, 0.25 GiB for non-torch memory, and 0.38 GiB for CUDAGraph memory.
+""",
+}
+"""Lines as versions of vLLM print them, with figures of one model."""
 LLAMA_LOG = """build: 6000 (0123abc) with cc for x86_64-linux-gnu
 load_tensors:   CPU_Mapped model buffer size =   281.81 MiB
 load_tensors:        CUDA0 model buffer size =  4403.49 MiB

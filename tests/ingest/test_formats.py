@@ -294,12 +294,22 @@ def test_engine_logs_give_the_terms_of_memory() -> None:
     assert vllm.graph_bytes == int(0.62 * GIB)
     assert vllm.activation_bytes == int(1.42 * GIB)
     assert vllm.kv_cache_bytes == int(11.25 * GIB)
+    assert vllm.context_bytes == int(7.62 * GIB) - int(7.51 * GIB)
     imported = read(documents.LLAMA_LOG.encode(), "log")
     assert imported.memory is not None
     assert imported.memory.weights_bytes == int(4403.49 * MIB)
     assert imported.memory.activation_bytes == 296 * MIB
     assert imported.memory_draft is not None
     assert str(imported.memory_draft.runtime) == "llama.cpp b6000"
+
+
+@pytest.mark.parametrize("version", documents.VLLM_LOGS)
+def test_every_version_of_vllm_prints_the_same_terms_in_its_own_words(version: str) -> None:
+    memory = read(documents.VLLM_LOGS[version].encode(), "log").memory
+    assert memory is not None
+    said = (memory.weights_bytes, memory.activation_bytes, memory.kv_cache_bytes)
+    assert said == (int(14.96 * GIB), int(1.26 * GIB), int(53.29 * GIB))
+    assert (memory.context_bytes, memory.graph_bytes) == (int(0.25 * GIB), int(0.38 * GIB))
 
 
 def test_a_log_lends_its_memory_and_engine_to_the_times() -> None:

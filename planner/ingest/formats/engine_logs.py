@@ -20,18 +20,29 @@ from planner.ingest.source import Source
 
 VLLM_PROTOCOL: Final = (
     "vLLM start-up log: weights as loading took, KV cache as it was made available, activation peak of its profiling run, "
-    "CUDA graphs as capturing took; GiB"
+    "CUDA graphs as capturing took, memory that is not PyTorch's as context; GiB"
 )
 LLAMA_PROTOCOL: Final = "llama.cpp log: model, KV and compute buffers of the device, MiB"
 _GIB: Final = r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?GiB"
 _VLLM: Final = {
-    "weights_bytes": re.compile(rf"(?:Model loading took|Loading model weights took) {_GIB}"),
-    "kv_cache_bytes": re.compile(rf"Available KV cache memory: {_GIB}"),
-    "activation_bytes": re.compile(
-        rf"{_GIB} for peak activation|PyTorch activation peak memory takes {_GIB}"
+    # vLLM up to 0.8 divides by 2**30 and prints "GB".
+    "weights_bytes": re.compile(
+        r"(?:Model loading took|Loading model weights took) ([0-9]{1,6}(?:\.[0-9]{1,6})?) ?Gi?B"
+        rf"|model weights take {{1,9}}{_GIB}"
     ),
-    "graph_bytes": re.compile(rf"Graph capturing finished in [0-9.]+ secs, took {_GIB}"),
+    "kv_cache_bytes": re.compile(
+        rf"Available KV cache memory: {_GIB}|memory reserved for KV Cache is {_GIB}|available_kv_cache_memory {{1,9}}{_GIB}"
+    ),
+    "activation_bytes": re.compile(
+        rf"{_GIB} for peak activation|PyTorch activation peak memory(?: takes)? {{1,9}}{_GIB}"
+    ),
+    "graph_bytes": re.compile(
+        rf"Graph capturing finished in [0-9.]+ secs?, (?:took|took: ) ?{_GIB}|{_GIB} for CUDAGraph memory"
+    ),
+    "context_bytes": re.compile(rf"{_GIB} for non-torch memory|non_torch_memory(?: takes)? {{1,9}}{_GIB}"),
 }
+_CONSUMED: Final = re.compile(rf"{_GIB} for consumed memory \(weights \+ non-torch\)")
+"""What vLLM prints since 0.33 in the place of weights and non-torch memory."""
 _VERSION: Final = re.compile(
     r"(?:vLLM API server version|LLM engine \(v|vLLM version) ?([0-9][0-9A-Za-z.+-]{0,40})"
 )
@@ -57,6 +68,9 @@ def _read_vllm(source: Source) -> Imported:
         ]
         if found and 0 < max(found) <= MAX_BYTES:
             terms[name] = int(max(found))
+    consumed = [float(found.group(1)) * GIB for found in _CONSUMED.finditer(source.text)]
+    if consumed and "context_bytes" not in terms and 0 < terms.get("weights_bytes", 0) < max(consumed):
+        terms["context_bytes"] = int(max(consumed)) - terms["weights_bytes"]
     version, parallel = _VERSION.search(source.text), _TP.search(source.text)
     facts: dict[str, Fact] = {}
     capacity = re.search(r"KV cache size: ([0-9,]{1,20}) tokens", source.text)
@@ -127,7 +141,7 @@ def _read_llama(source: Source) -> Imported:
 VLLM: Final = Format(
     name="vllm-log",
     title="vLLM start-up log",
-    expected="text with `Model loading took … GiB` and `Available KV cache memory: … GiB`",
+    expected="text with `Model loading took … GiB` or `model weights take …GiB`, and `Available KV cache memory: … GiB`",
     detect=_detect_vllm,
     read=_read_vllm,
 )
