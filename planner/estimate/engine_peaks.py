@@ -56,7 +56,7 @@ def with_engine_peaks(
     if device.kind is not DeviceKind.GPU:
         return points
     memory: list[MemoryUse] = [
-        profiles[index].points[position].memory
+        profiles[int(index)].points[int(position)].memory
         for index, position in zip(points.profile.tolist(), points.position.tolist(), strict=True)
     ]
     has = np.array([_has_terms(use) for use in memory], dtype=np.bool_)
