@@ -20,6 +20,7 @@ from planner.api.errors import PreconditionFailed, TooLarge, WrongBytes, respond
 from planner.api.hub_view import HubView
 from planner.api.parameters import ServiceParameter
 from planner.api.ranges import Span, Unsatisfiable, keeps_range, matches, parse_range
+from planner.api.reading_ahead import read_ahead
 from planner.api.safety import RAW_BODY
 from planner.api.uploading import consume, receive
 from planner.domain.units import MAX_BYTES
@@ -64,7 +65,7 @@ def _stream(
         iter(()) if head else service.open_artifact(sha256, start=span.start, length=span.length)
     )
     return Stream(
-        chunks,
+        read_ahead(chunks),
         status_code=status,
         headers={**headers, "content-length": str(span.length)},
         media_type="application/octet-stream",

@@ -38,7 +38,7 @@ NGINX = """
 {user} daemon off; pid {folder}/pid; error_log {folder}/error.log;
 events {{}}
 http {{
-  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+  sendfile on; access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   server {{ listen 127.0.0.1:{port}; client_max_body_size 0; root {folder}/files;
             location / {{ dav_methods PUT; create_full_put_path on; }} }}
