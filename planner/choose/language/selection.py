@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TypeVar
 
+from planner.choose.language import words
 from planner.choose.language.amounts import contradiction, pointing_at, refuse_bound, whole
 from planner.choose.language.clauses import (
     AnyHardware,
@@ -209,6 +210,11 @@ def select_hardware(source: Source, clauses: Sequence[Clause], vocabulary: Vocab
         if other.device_id != devices[0].device_id:
             raise contradiction(source, "device", devices[0], other)
     for other_memory in memories[1:]:
+        pair = (memories[0].stated, other_memory.stated)
+        ram = next((stated for stated in pair if stated.word is MemoryWord.RAM), None)
+        others = {stated.word for stated in pair} & {None, MemoryWord.VRAM, MemoryWord.GPU}
+        if ram is not None and others and not (devices and _has_one_memory(devices[0], vocabulary)):
+            raise _beside(source, ram)
         if other_memory.bytes != memories[0].bytes:
             raise contradiction(source, "device memory", memories[0].stated, other_memory.stated)
     device = vocabulary.device(devices[0].device_id) if devices else None
@@ -342,15 +348,25 @@ def _kind(
         if other is kind or (kind is DeviceKind.BOARD and other is DeviceKind.GPU):
             continue
         if other is DeviceKind.CPU and isinstance(clause, MemoryStated):
-            raise source.error(
-                "the memory of the machine beside a GPU is not a bound of a scenario",
-                clause.start,
-                clause.end,
-                expected=("the GPU alone", "`cpu with 32GB RAM`"),
-            )
+            raise _beside(source, clause)
         first = named if named is not None else words[0][0]
         raise contradiction(source, "kind of device", first, clause)
     return kind
+
+
+def _beside(source: Source, ram: Clause) -> InvalidQuery:
+    """Return the refusal of memory beside that of a GPU."""
+    text = source.original_slice(ram.start, ram.end)
+    return source.error(
+        f"`{text}` beside a GPU: {words.OFFLOAD}",
+        ram.start,
+        ram.end,
+        expected=("the GPU alone", "`cpu with 32GB RAM`"),
+    )
+
+
+def _has_one_memory(named: DeviceNamed, vocabulary: Vocabulary) -> bool:
+    return _shares_memory(vocabulary.device(named.device_id))
 
 
 def _shares_memory(device: Device | None) -> bool:

@@ -83,12 +83,19 @@ _SCHEME_SYNONYMS: Final[Mapping[str, str]] = {
     "full precision": "fp32", "全精度": "fp32", "weight only": "weight-only", "bnb": "bitsandbytes",
 }  # fmt: skip
 
+OFFLOAD: Final = (
+    "weights and KV cache are planned in the memory of the device alone; leaving part of them in the machine's memory "
+    "(offloading) is refused, since what it costs in speed is not estimated"
+)
+"""Why a question that counts on the memory beside a GPU is not answered."""
+
 REFUSALS: Final[Mapping[str, tuple[str, str | None]]] = {
     "lossless": ("how much loss is meant by it is not defined", "loss ≤ 0.1%"),
     "period": ("cost is bounded per hour or per million output tokens", "cost ≤ $2 per hour"),
     "power": ("power is not a bound of a scenario", "jetson orin nano"),
     "exclusion": ("only schemes and formats can be excluded; models, devices, runtimes and licenses are chosen", "not int4"),
     "kv cache": ("the precision of the KV cache belongs to each variant's scheme and is not part of a scenario", None),
+    "offload": (OFFLOAD, "cpu with 64GB RAM"),
     "size range": ("a size class is one size, not a range; ask once per model size", None),
     "open source": ("which licenses count as open is not defined; name one", "apache license"),
 }  # fmt: skip
@@ -200,6 +207,8 @@ def refusal(text: str) -> str:
     """Return the key of REFUSALS for a word that cannot be answered."""
     if text in {"w", "watt", "watts"}:
         return "power"
+    if re.search(r"off-?load|卸载", text):
+        return "offload"
     if re.search(r"kv[ -]?cache|kv ?缓存", text):
         return "kv cache"
     if re.fullmatch(r"[0-9.].*b", text):
