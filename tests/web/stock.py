@@ -65,7 +65,10 @@ def _signed(variant: Variant, folder: Path) -> bytes:
 def fill(folder: Path) -> Stock:
     """Make the registry in `folder`."""
     pipeline = Principal(
-        name=RUN.subject, token_id="run", scopes=frozenset({TokenScope.REGISTER, TokenScope.PROMOTE}), origin=RUN
+        name=RUN.subject,
+        token_id="run",
+        scopes=frozenset({TokenScope.REGISTER, TokenScope.PROMOTE}),
+        origin=RUN,
     )
     with Workspace(load_settings({}, data_dir=folder / "data")) as workspace:
         with acting.acting_as(pipeline):

@@ -85,7 +85,11 @@ def up(command: Path, data: Path) -> Iterator[str]:
     """`planner up` of the installed wheel, started far from the sources; yields its address."""
     arguments = ["up", "--port", "0", "--data-dir", str(data), "--json"]
     with subprocess.Popen(
-        [str(command), *arguments], cwd=data.parent, env=clean_environment(), stdout=subprocess.PIPE, text=True
+        [str(command), *arguments],
+        cwd=data.parent,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None
@@ -132,6 +136,10 @@ def test_the_installed_wheel_serves_the_dashboard(installed: Path, tmp_path: Pat
     python = installed.with_name("python")
     found = subprocess.run(
         [str(python), "-c", where],
-        cwd=tmp_path, env=clean_environment(), check=True, capture_output=True, text=True,
+        cwd=tmp_path,
+        env=clean_environment(),
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert str(ROOT) not in found.stdout

@@ -11,6 +11,11 @@ interface Props {
   onAt: (at: string) => void;
 }
 
+/** The moment that a date field means when it is read as UTC; browsers leave out seconds that are zero. */
+export function momentOf(field: string): string {
+  return `${/T\d\d:\d\d$/.test(field) ? `${field}:00` : field}Z`;
+}
+
 /** What an alias pointed at on a date: what somebody who fetched it then has. */
 export function AliasOn({ name, at, onAt }: Props) {
   const id = useId();
@@ -20,7 +25,7 @@ export function AliasOn({ name, at, onAt }: Props) {
     queryFn: async ({ signal }) =>
       unwrap(
         await api.GET("/api/v1/aliases/{name}/history", {
-          params: { path: { name }, query: { at: `${at}Z` } },
+          params: { path: { name }, query: { at: momentOf(at ?? "") } },
           signal,
         }),
       ),

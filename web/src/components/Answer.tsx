@@ -97,6 +97,7 @@ function conflictWords(keys: string[], understood: Effective[]): string[] {
 function InfeasibleAnswer({ plan, result }: { plan: Plan; result: Infeasible }) {
   const navigate = useNavigate();
   const nearest = result.nearest[0];
+  const reason = result.eliminations.find((row) => row.variant_id === nearest?.variant_id)?.reason;
   return (
     <>
       <p className="outcome outcome-infeasible">Infeasible</p>
@@ -121,14 +122,16 @@ function InfeasibleAnswer({ plan, result }: { plan: Plan; result: Infeasible }) 
       {nearest && (
         <>
           <h3>Nearest misses</h3>
-          {nearest.memory.capacity && (
-            <>
-              <p className="plain">
-                The nearest is <VariantLink id={nearest.variant_id}>{nearest.name}</VariantLink>:
-              </p>
-              <MemoryBar memory={nearest.memory} />
-            </>
-          )}
+          <p className="plain">
+            The nearest is <VariantLink id={nearest.variant_id}>{nearest.name}</VariantLink>
+            {reason && (
+              <>
+                : <Prose text={reason} />
+              </>
+            )}
+            .
+          </p>
+          {nearest.memory.capacity && <MemoryBar memory={nearest.memory} />}
           <CandidateTable candidates={result.nearest} caption="Nearest misses" misses />
         </>
       )}

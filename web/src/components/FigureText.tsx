@@ -1,5 +1,5 @@
 import type { Figure } from "../api/types";
-import { formatInterval, formatValue } from "../format";
+import { formatInterval, formatValue, significant } from "../format";
 
 interface Props {
   figure: Figure | null | undefined;
@@ -12,7 +12,8 @@ interface Props {
 /** A figure with its interval and basis; the note and the ids of its evidence are in the tooltip. */
 export function FigureText({ figure, full = false, currency }: Props) {
   if (!figure) return <span className="muted">unknown</span>;
-  const interval = formatInterval(figure);
+  // An amount of money has its currency and what it is for beside the value, and not again in the interval.
+  const interval = formatInterval(currency ? { ...figure, unit: "score" } : figure);
   const confidence =
     interval && figure.interval && `${100 * figure.interval.confidence} % interval ${interval}`;
   const evidence = figure.evidence?.length ? `evidence: ${figure.evidence.join(", ")}` : null;
@@ -20,10 +21,9 @@ export function FigureText({ figure, full = false, currency }: Props) {
   return (
     <span className="figure" title={title || undefined}>
       <span className="value">
-        {currency && `${currency} `}
-        {formatValue(figure.value, figure.unit)}
+        {currency ? `${currency} ${significant(figure.value)}` : formatValue(figure.value, figure.unit)}
       </span>{" "}
-      {interval && <span className="interval">{interval}</span>}
+      {currency && figure.unit} {interval && <span className="interval">{interval}</span>}
       {!figure.interval && full && <span className="interval">interval unknown</span>}{" "}
       <span className={`basis basis-${figure.basis}`}>{figure.basis}</span>
     </span>

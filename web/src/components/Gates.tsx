@@ -63,7 +63,11 @@ function Details({ report }: { report: GateReport }) {
             {jobs.map(({ check, job, state = "wanted", job_id, detail }) => (
               <li key={check + job.kind + (job_id ?? detail ?? "")}>
                 {check}: {job.kind} <span className="muted">{[state, job_id].filter(Boolean).join(" ")}</span>
-                {(detail ?? job.note) && <div className="muted">{detail ?? job.note}</div>}
+                {(detail ?? job.note) && (
+                  <div className="muted">
+                    <Prose text={detail ?? job.note ?? ""} />
+                  </div>
+                )}
               </li>
             ))}
           </ul>
@@ -79,10 +83,11 @@ function Details({ report }: { report: GateReport }) {
   );
 }
 
-/** What a check still lacks, in one line: "gsm8k: about 240 more". */
-export function missing(checks: GateCheck[]): string[] {
+/** What is still missing that the report's own sentence leaves out: "gsm8k: about 240 more would decide". */
+export function missing({ checks, sentence }: GateReport): string[] {
   return checks
     .filter(({ state }) => ["missing", "stale", "inconclusive"].includes(state))
+    .filter(({ reason }) => !sentence.includes(reason))
     .map(({ name, state, more }) =>
       more == null ? `${name}: ${state}` : `${name}: about ${more.toLocaleString("en")} more would decide`,
     );
@@ -116,9 +121,7 @@ const COLUMNS: Column<GateReport>[] = [
     cell: (row) => (
       <>
         <Prose text={row.sentence} />
-        {missing(row.checks).length > 0 && (
-          <div className="muted">Missing: {missing(row.checks).join("; ")}</div>
-        )}
+        {missing(row).length > 0 && <div className="muted">Missing: {missing(row).join("; ")}</div>}
         <Details report={row} />
       </>
     ),

@@ -84,11 +84,7 @@ export function KeyFigures({ candidate: { loss, latency, cost, energy, disk } }:
       </Tile>
       <Speed latency={latency} />
       <Cost cost={cost} />
-      {energy && (
-        <Tile label="Energy per generated token, at most" figure={energy}>
-          {energy.note && <div className="muted">{energy.note}</div>}
-        </Tile>
-      )}
+      {energy && <Tile label="Energy per generated token, at most" figure={energy} />}
       {disk && (
         <Tile label="On disk" figure={disk}>
           {disk.note && <div className="muted">{disk.note}</div>}

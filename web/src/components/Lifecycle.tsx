@@ -4,7 +4,7 @@ import type { VariantState } from "../api/types";
 import { formatTime } from "../format";
 import { type Column, DataTable } from "./DataTable";
 import { Prose } from "./Prose";
-import { MEANING, StateBadge } from "./StateBadge";
+import { MEANING } from "./StateBadge";
 import { VariantName } from "./VariantName";
 
 const COLUMNS: Column<VariantState>[] = [
@@ -26,6 +26,8 @@ export function useVariantState(variant: string) {
   });
 }
 
+const capital = (words: string) => words.charAt(0).toUpperCase() + words.slice(1);
+
 /** The state a variant was put in, why, what to use instead, and every state before. Nothing while nobody has. */
 export function Lifecycle({ variant }: { variant: string }) {
   const { data } = useVariantState(variant);
@@ -34,11 +36,11 @@ export function Lifecycle({ variant }: { variant: string }) {
   return (
     <section className={`lifecycle lifecycle-${state}`} aria-label="State">
       <p>
-        <StateBadge state={state} /> {state === "active" && "Reinstated: "}
+        <strong>{state === "active" ? "Reinstated" : capital(state)}</strong>
         {reason && (
-          <strong>
-            <Prose text={reason} />
-          </strong>
+          <>
+            : <Prose text={reason} />
+          </>
         )}
       </p>
       {replacement_id && (
@@ -47,8 +49,7 @@ export function Lifecycle({ variant }: { variant: string }) {
         </p>
       )}
       <p className="muted">
-        {state[0]?.toUpperCase()}
-        {state.slice(1)}: {MEANING[state]}.{changed_at && ` Set ${formatTime(changed_at)}`}
+        {capital(MEANING[state])}.{changed_at && ` Set ${formatTime(changed_at)}`}
         {actor && ` by ${actor}`}
         {changed_at && "."}
       </p>

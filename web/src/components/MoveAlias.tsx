@@ -3,7 +3,11 @@ import { type FormEvent, useId, useState } from "react";
 import { ApiError, api, unwrap } from "../api/client";
 import type { Alias, Variant } from "../api/types";
 import { ProblemMessage } from "./ProblemMessage";
+import { VariantAndState } from "./VariantAndState";
 import { VariantName } from "./VariantName";
+
+/** Written down as who moved it on a server that knows nobody by a token. */
+export const ACTOR = "dashboard";
 
 interface Props {
   name: string;
@@ -55,7 +59,7 @@ export function MoveAlias({ name, expected, onMoved }: Props) {
       unwrap(
         await api.PUT("/api/v1/aliases/{name}", {
           params: { path: { name } },
-          body: { variant: variant.id, expected },
+          body: { variant: variant.id, expected, actor: ACTOR },
         }),
       ),
     onSuccess: (alias) => {
@@ -107,11 +111,12 @@ export function MoveAlias({ name, expected, onMoved }: Props) {
           <p>
             {expected ? (
               <>
-                <code>{name}</code> moves from <VariantName id={expected} /> to <VariantName id={found.id} />.
+                <code>{name}</code> moves from <VariantName id={expected} /> to{" "}
+                <VariantAndState id={found.id} />.
               </>
             ) : (
               <>
-                <code>{name}</code> is made and points at <VariantName id={found.id} />.
+                <code>{name}</code> is made and points at <VariantAndState id={found.id} />.
               </>
             )}
           </p>

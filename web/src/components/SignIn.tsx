@@ -20,6 +20,8 @@ export function SignIn({ needed }: { needed: boolean }) {
     onSuccess: (_, token) => tokens.signIn(token),
   });
   const token = cleanToken(text);
+  // Beside a page, the heading of that page is the first.
+  const Heading = needed ? "h1" : "h2";
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (token) trying.mutate(token);
@@ -27,7 +29,7 @@ export function SignIn({ needed }: { needed: boolean }) {
   const refused = trying.error instanceof ApiError && trying.error.problem.status === 401;
   return (
     <section className="sign-in" aria-labelledby={`${id}-title`}>
-      <h1 id={`${id}-title`}>Sign in</h1>
+      <Heading id={`${id}-title`}>Sign in</Heading>
       <p>
         {notice ??
           (needed

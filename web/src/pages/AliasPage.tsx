@@ -5,13 +5,13 @@ import type { Alias, AliasMove } from "../api/types";
 import { AliasOn } from "../components/AliasOn";
 import { type Column, DataTable } from "../components/DataTable";
 import { Evidence } from "../components/Evidence";
-import { MoveAlias, MoveProblem } from "../components/MoveAlias";
+import { ACTOR, MoveAlias, MoveProblem } from "../components/MoveAlias";
 import { Needs } from "../components/Needs";
 import { ProblemMessage } from "../components/ProblemMessage";
+import { VariantAndState } from "../components/VariantAndState";
 import { VariantName } from "../components/VariantName";
 import { formatTime } from "../format";
 import { useTitle } from "../useTitle";
-import { Target } from "./AliasesPage";
 
 const MOVES: Column<AliasMove>[] = [
   { heading: "Move", cell: (row) => row.number },
@@ -72,7 +72,7 @@ function Rollback({ alias, last }: { alias: Alias; last: AliasMove | undefined }
       unwrap(
         await api.POST("/api/v1/aliases/{name}/rollback", {
           params: { path: { name: alias.name } },
-          body: { expected: alias.variant_id },
+          body: { expected: alias.variant_id, actor: ACTOR },
         }),
       ),
     onSettled: () => client.invalidateQueries({ queryKey: ["aliases"] }),
@@ -100,7 +100,7 @@ function Present({ alias, last }: { alias: Alias; last: AliasMove | undefined })
   return (
     <>
       <p className="alias-now">
-        points at <Target id={alias.variant_id} />{" "}
+        points at <VariantAndState id={alias.variant_id} />{" "}
         {alias.protected && <span className="badge">protected</span>}
         <br />
         <span className="muted">

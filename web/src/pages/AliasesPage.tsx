@@ -4,12 +4,10 @@ import { useState } from "react";
 import { api, unwrap } from "../api/client";
 import type { Alias } from "../api/types";
 import { type Column, DataTable } from "../components/DataTable";
-import { useVariantState } from "../components/Lifecycle";
 import { MoveAlias } from "../components/MoveAlias";
 import { Needs } from "../components/Needs";
 import { ProblemMessage } from "../components/ProblemMessage";
-import { StateBadge } from "../components/StateBadge";
-import { VariantName } from "../components/VariantName";
+import { VariantAndState } from "../components/VariantAndState";
 import { formatTime } from "../format";
 import { useTitle } from "../useTitle";
 import { textOf } from "./VariantsPage";
@@ -26,16 +24,6 @@ export function parseAliasesSearch(raw: Record<string, unknown>): AliasSearch {
   return cursor ? { cursor } : {};
 }
 
-/** A variant with the state it is in, where that is worth a word. */
-export function Target({ id }: { id: string }) {
-  const state = useVariantState(id);
-  return (
-    <>
-      <VariantName id={id} /> <StateBadge state={state.data?.current.state} />
-    </>
-  );
-}
-
 const COLUMNS: Column<Alias>[] = [
   {
     heading: "Alias",
@@ -45,7 +33,7 @@ const COLUMNS: Column<Alias>[] = [
       </Link>
     ),
   },
-  { heading: "Points at", cell: (row) => <Target id={row.variant_id} /> },
+  { heading: "Points at", cell: (row) => <VariantAndState id={row.variant_id} /> },
   {
     heading: "Since",
     cell: (row) => (

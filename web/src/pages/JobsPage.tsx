@@ -2,6 +2,7 @@ import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tansta
 import { api, unwrap } from "../api/client";
 import type { Attempt, Job, JobKind, JobState } from "../api/types";
 import { type Column, DataTable } from "../components/DataTable";
+import { JobSubject } from "../components/JobSubject";
 import { Needs } from "../components/Needs";
 import { ProblemMessage } from "../components/ProblemMessage";
 import { formatTime, significant } from "../format";
@@ -73,6 +74,8 @@ function Evidence({ job }: { job: Job }) {
   );
 }
 
+const isOpen = ({ state }: Job) => state === "queued" || state === "leased" || state === "parked";
+
 /** What may be done with a job: a parked one can be tried again, and one that is not at its end given up. */
 function Actions({ job }: { job: Job }) {
   const client = useQueryClient();
@@ -86,7 +89,6 @@ function Actions({ job }: { job: Job }) {
     // Also after a refusal: somebody else may have been quicker, and the table should show what is.
     onSettled: () => client.invalidateQueries({ queryKey: ["jobs"] }),
   });
-  const open = job.state === "queued" || job.state === "leased" || job.state === "parked";
   // What is missing is said once, above the table.
   if (!useAccess().may("measure")) return null;
   return (
@@ -101,7 +103,7 @@ function Actions({ job }: { job: Job }) {
           Try again
         </button>
       )}
-      {open && (
+      {isOpen(job) && (
         <button
           type="button"
           className="link"
@@ -128,6 +130,7 @@ const COLUMNS: Column<Job>[] = [
       </>
     ),
   },
+  { heading: "About", cell: (job) => <JobSubject job={job} /> },
   {
     heading: "State",
     cell: ({ state = "queued" }) => <span className={`job-${state}`}>{STATES[state] ?? state}</span>,
@@ -212,14 +215,18 @@ export function JobsPage({ search, onChange }: Props) {
     <>
       <h1>Jobs</h1>
       <Filters search={search} onChange={onChange} />
-      <Needs scope="measure" to="try jobs again or cancel them">
-        {null}
-      </Needs>
+      {page.data?.items.some(isOpen) && (
+        <Needs scope="measure" to="try jobs again or cancel them">
+          {null}
+        </Needs>
+      )}
       {page.isPending && <output className="loading">Loading…</output>}
       {page.isError && <ProblemMessage error={page.error} onRetry={() => void page.refetch()} />}
       {page.data && !page.isError && page.data.items.length === 0 && (
         <p className="empty">
-          {search.state || search.kind ? "No job matches." : "No job was queued yet."}{" "}
+          {search.state || search.kind
+            ? "No job matches."
+            : "No job was queued yet. Gates queue what would decide them, and people what they want built or measured."}{" "}
           {(search.state || search.kind) && (
             <button type="button" className="link" onClick={() => onChange({})}>
               Show all
