@@ -8,8 +8,10 @@ from typing import Final, NoReturn
 
 from sqlalchemy import ColumnElement, or_, select
 
+from planner.domain.upload import MAIN
 from planner.domain.variant import Variant
 from planner.errors import InvalidInput, NotFound
+from planner.registry import uploads
 from planner.registry.checks import check_id
 from planner.registry.nearest import CANDIDATES, nearest, shortened
 from planner.registry.tables import Aliases, Names, Variants
@@ -28,7 +30,9 @@ def get(tx: Transaction, reference: str) -> Variant:
     """Return the variant that `reference` means.
 
     Tried in this order: id; at least 12 hex digits that begin one digest, with or without "sha256:"; alias; name;
-    "model/name" with any name of the model. An alias goes before names, so that no registration can take its place.
+    "model/name" with any name of the model; "OWNER/NAME" of a pushed repository, which is the head of its `main`; and
+    either with "@" and a commit, branch or tag, as stock clients know them. An alias goes before names, so that no
+    registration can take its place.
     Raises NotFound with the nearest names, InvalidInput when several variants are meant.
     """
     reference = check_id("variant", reference).strip()
@@ -38,6 +42,7 @@ def get(tx: Transaction, reference: str) -> Variant:
         or _by_alias(tx, reference)
         or _one(tx, reference, Variants.name_key == reference.casefold())
         or _by_model_and_name(tx, reference)
+        or _by_commit(tx, reference)
         or _refuse(tx, reference)
     )
 
@@ -106,6 +111,19 @@ def _by_model_and_name(tx: Transaction, reference: str) -> Variant | None:
         if model and name
     ]
     return _one(tx, reference, or_(*pairs)) if pairs else None
+
+
+def _by_commit(tx: Transaction, reference: str) -> Variant | None:
+    repository, _, revision = reference.partition("@")
+    if repository.count("/") != 1:
+        return None
+    pushed = uploads.head(tx, repository, revision or MAIN)
+    if pushed is not None:
+        return None if pushed.variant_id is None else _one(tx, reference, Variants.id == pushed.variant_id)
+    found = _by_prefix(tx, revision)
+    # The commit alone says which variant; a name that belongs to another one is a mistake that is not passed over.
+    name = repository.partition("/")[2].casefold()
+    return found if found is not None and found.name.casefold() == name else None
 
 
 def _refuse(tx: Transaction, reference: str) -> NoReturn:

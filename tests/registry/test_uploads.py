@@ -11,7 +11,7 @@ from sqlalchemy import select
 from planner.domain.upload import MAIN, AddFile, Delete
 from planner.domain.variant import Artifact
 from planner.errors import Conflict, InvalidInput, NotFound
-from planner.registry import uploads
+from planner.registry import models, uploads, variants
 from planner.registry.upload_tables import PushedTrees
 
 REPOSITORY = "Acme/Model"
@@ -180,3 +180,33 @@ def test_writers_at_once_lose_nothing(registry, make, commit):
         paths = [each.path for each in uploads.files(tx, last.tree)]
     assert [path for path in paths if path.startswith("free")] == [f"free-{number}" for number in range(6)]
     assert outcomes.count("made") == len([path for path in paths if path.startswith("locked")]) <= 1
+
+
+def test_a_pushed_commit_is_a_name_of_its_variant(registry, make, commit):
+    with registry.write() as tx:
+        models.put(tx, make.model())
+        one = make.variant("int8")
+        variants.register(tx, one)
+        pushed = uploads.head(tx, REPOSITORY, MAIN)
+        uploads.note(tx, REPOSITORY, pushed.id, variant_id=one.id, reason=None)
+        uploads.add_ref(tx, REPOSITORY, "v1", pushed.id, is_tag=True)
+    with registry.read() as tx:
+        digest = one.id.removeprefix("sha256:")
+        for name in (
+            REPOSITORY,
+            "acme/model",
+            f"{REPOSITORY}@main",
+            f"{REPOSITORY}@v1",
+            f"{REPOSITORY}@{pushed.id}",
+            f"tiny-1b/int8@{digest[:40]}",
+        ):
+            assert variants.get(tx, name).id == one.id, name
+        for name in (
+            f"{REPOSITORY}@v2",
+            f"tiny-1b/other@{digest[:40]}",
+            "acme/none",
+            f"{REPOSITORY}@",
+            "a/b/c@main",
+        ):
+            with pytest.raises(NotFound):
+                variants.get(tx, name)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from planner.domain.variant import Provenance
+from planner.domain.variant import Provenance, Variant
 from planner.errors import InvalidInput, NotFound
 from planner.wire.service import Service
 
@@ -55,19 +55,22 @@ def with_recipe(provenance: Provenance, path: Path) -> Provenance:
 def with_base(service: Service, provenance: Provenance, base: str) -> tuple[Provenance, str | None]:
     """Return `provenance` with the lineage to `base`, and the model that it names where it is not registered here.
 
-    A base that is registered is kept by its digest. One of another hub, "ORG/MODEL@COMMIT", is kept by repository and
-    commit. Raises NotFound for any other.
+    A base that is registered, or pushed here, is kept by its digest. One of another hub, "ORG/MODEL@COMMIT", is kept by
+    repository and commit. Raises NotFound for any other.
     """
     at = _AT_COMMIT.fullmatch(base)
+    if at is None:
+        return msgspec.structs.replace(provenance, base_variant_id=service.variant(base).id), None
+    commit = at["commit"].lower()
+    found = _registered(service, base) or _registered(service, commit)
+    if found is not None:
+        return msgspec.structs.replace(provenance, base_variant_id=found.id), None
+    facts = {**provenance.facts, "base_repository": at["repository"], "base_commit": commit}
+    return msgspec.structs.replace(provenance, facts=facts), at["repository"]
+
+
+def _registered(service: Service, name: str) -> Variant | None:
     try:
-        found = service.variant(at["commit"].lower() if at else base)
+        return service.variant(name)
     except NotFound:
-        if at is None:
-            raise
-        facts = {
-            **provenance.facts,
-            "base_repository": at["repository"],
-            "base_commit": at["commit"].lower(),
-        }
-        return msgspec.structs.replace(provenance, facts=facts), at["repository"]
-    return msgspec.structs.replace(provenance, base_variant_id=found.id), None
+        return None
