@@ -114,8 +114,8 @@ def _by_model_and_name(tx: Transaction, reference: str) -> Variant | None:
 
 
 def _by_commit(tx: Transaction, reference: str) -> Variant | None:
-    repository, _, revision = reference.partition("@")
-    if repository.count("/") != 1:
+    repository, at, revision = reference.partition("@")
+    if repository.count("/") != 1 or (at and not revision):
         return None
     pushed = uploads.head(tx, repository, revision or MAIN)
     if pushed is not None:
