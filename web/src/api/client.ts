@@ -21,7 +21,9 @@ async function signed(request: Request): Promise<Response> {
   if (token && !trying) request.headers.set("authorization", `Bearer ${token}`);
   // `fetch` is looked up at each call, so that a test can put its own in place.
   const response = await globalThis.fetch(request);
-  if (response.status === 401 && !trying) tokens.refused(token);
+  // Without a token, the question who asks has its answer: there is nothing to forget, and nothing to ask again.
+  const answered = !token && new URL(request.url).pathname === "/api/v1/whoami";
+  if (response.status === 401 && !trying && !answered) tokens.refused(token);
   return response;
 }
 

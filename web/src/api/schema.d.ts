@@ -168,7 +168,7 @@ export interface paths {
         };
         /**
          * Read a file, or part of it
-         * @description Honours Range, If-Range, If-None-Match and If-Match. The ETag is the digest.
+         * @description Honours Range, If-Range, If-None-Match and If-Match. The ETag is the digest. A file that only quarantined variants have needs a token that may `measure`.
          */
         get: operations["readArtifact"];
         /**
@@ -181,7 +181,7 @@ export interface paths {
         options?: never;
         /**
          * Read a file, or part of it
-         * @description Honours Range, If-Range, If-None-Match and If-Match. The ETag is the digest.
+         * @description Honours Range, If-Range, If-None-Match and If-Match. The ETag is the digest. A file that only quarantined variants have needs a token that may `measure`.
          */
         head: operations["headArtifact"];
         /**
@@ -2535,6 +2535,9 @@ export interface components {
             /** @description Absent means `1`. */
             nodes?: number;
             partition?: string | null;
+            pipeline_parallel?: number | null;
+            replicas?: number | null;
+            tensor_parallel?: number | null;
         };
         /**
          * Health
@@ -7426,6 +7429,8 @@ export interface operations {
                 min_bits?: number | null;
                 /** @description Nominal bits of a weight: 4 for int4-g128 and q4_k_m. */
                 max_bits?: number | null;
+                /** @description Relative loss over all tasks, as a fraction: 0.01 for 1 %. */
+                max_loss?: number | null;
                 /** @description Part of a name, letter case ignored. */
                 search?: string | null;
                 /** @description Order of the list. */
