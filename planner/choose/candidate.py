@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from planner.choose.asked_split import PARALLELISM, as_asked
 from planner.choose.categories import category_reason
 from planner.choose.feasible import CONTEXT, MEMORY, METRICS, MODEL, RATE, Assessment, Judgement
 from planner.choose.losses import VERDICTS
@@ -232,6 +233,8 @@ def _placed_detail(assessment: Assessment, judgement: Judgement, position: int) 
     if judgement.key == CONTEXT:
         longest = float(assessment.columns.max_context[position])
         return "the longest context is not known" if np.isinf(longest) else f"at most {longest:,.0f} tokens"
+    if judgement.key == PARALLELISM:
+        return _split_detail(assessment, position)
     if judgement.key == STATE:
         return assessment.index.standing.words(int(assessment.rows[position]))
     if judgement.key == SUPPORT:
@@ -240,6 +243,17 @@ def _placed_detail(assessment: Assessment, judgement: Judgement, position: int) 
         return _rate_detail(assessment, judgement, position)
     capacity = assessment.setting.capacity
     return f"of {format_bytes(capacity.value)} usable" if capacity else None
+
+
+def _split_detail(assessment: Assessment, position: int) -> str:
+    """Return how a position is split, or what its shape has that an asked degree must divide."""
+    columns, split = assessment.columns, assessment.terms.split
+    if as_asked(assessment.setting, split)[position]:
+        return f"tensor parallel {split.tensor[position]}, pipeline parallel {split.pipeline[position]}"
+    heads = f"{columns.heads[position]} heads" + (
+        "" if columns.latent[position] else f" and {columns.kv_heads[position]} KV heads"
+    )
+    return f"its {heads} and {columns.layers[position]:.0f} layers cannot be split so on these devices"
 
 
 def _rate_detail(assessment: Assessment, judgement: Judgement, position: int) -> str:

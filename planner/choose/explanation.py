@@ -29,7 +29,7 @@ from planner.domain.scenario import Objective, Origin, Scenario
 from planner.domain.units import Unit, format_bytes, format_ratio, format_seconds, format_value
 from planner.estimate.columns import Integers
 
-_ORIGINS: Final = {"context": "workload.input_tokens", "memory": "hardware"}
+_ORIGINS: Final = {"context": "workload.input_tokens", "memory": "hardware", "parallelism": "hardware"}
 _TIERS: Final = ("certain", "speed only likely", "loss only likely", "loss and speed only likely")
 _WORDS: Final = {
     "standing": "whether it is deprecated",

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from planner.choose.asked_split import PARALLELISM, asked_parallelism, verdicts, ways
 from planner.choose.categories import judge_category
 from planner.choose.census import TIERS, Census
 from planner.choose.index import Index
@@ -48,7 +49,7 @@ from planner.estimate.evidence import DeviceEvidence
 from planner.estimate.latency import Speeds, relevant_points
 from planner.estimate.memory import MemoryTerms, Term, fit_score, memory_terms, required_score
 from planner.estimate.peaks import Peaks, recorded_peaks
-from planner.estimate.placement import Split, placements
+from planner.estimate.placement import Split
 from planner.estimate.priors import runtime_code
 from planner.estimate.queueing import HEADROOM
 from planner.estimate.roofline import weight_bytes_read
@@ -471,14 +472,11 @@ def accepts_any(index: Index, setting: Setting, rows: Integers) -> bool:
     if setting.devices == 1 or not setting.splittable:
         return bool(assess_rows(index, setting, plain, recorded=False).accepted.any())
     columns = _under(setting, index.columns.take(plain))
-    ways = [
-        (np.flatnonzero(valid), split)
-        for split, valid in placements(columns, setting.devices, nodes=setting.nodes)
-    ]
-    at = np.concatenate([valid for valid, _ in ways])
+    open_ways = [(np.flatnonzero(valid), split) for split, valid in ways(setting, columns)]
+    at = np.concatenate([valid for valid, _ in open_ways])
     split = Split(
         *(
-            np.concatenate([getattr(way, part)[valid] for valid, way in ways])
+            np.concatenate([getattr(way, part)[valid] for valid, way in open_ways])
             for part in ("tensor", "pipeline")
         )
     )
@@ -501,6 +499,12 @@ def assess_split(
     scenario = setting.scenario
     terms, peaks, total, speeds, evidence = _place(index, setting, rows, columns, split, recorded=recorded)
     judgements = _judge_state(index, rows)
+    asked = asked_parallelism(scenario)
+    if asked is not None:
+        split_as_asked = verdicts(setting, split)
+        judgements.append(
+            Judgement(key=PARALLELISM, asked=asked, constraint=None, verdict=split_as_asked)
+        )
     for kind in ORDER:
         if kind is DiskLimit:
             memory = _judge_memory(setting, total)

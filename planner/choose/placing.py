@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from planner.choose.asked_split import ways
 from planner.choose.losses import CODE
 from planner.choose.setting import Setting
 from planner.domain.outcome import Verdict
 from planner.domain.scenario import Objective
 from planner.estimate.columns import Booleans, Columns, Floats, Integers
-from planner.estimate.placement import Split, placements
+from planner.estimate.placement import Split
 
 if TYPE_CHECKING:
     from planner.choose.feasible import Assessment
@@ -36,7 +37,7 @@ def in_best_placements(
     """
     if not setting.splittable or setting.devices == 1 or not len(columns):
         return assess(None, Split.whole(len(columns)))
-    options = placements(columns, setting.devices, nodes=setting.nodes)
+    options = ways(setting, columns)
     first, _ = next(options)
     assessment = assess(None, first)
     at = np.flatnonzero(_depends_on_placement(assessment))

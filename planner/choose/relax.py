@@ -14,8 +14,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from planner.choose.acceptable import accepts_any
+from planner.choose.asked_split import PARALLELISM, any_split, asked_parallelism
 from planner.choose.explain import first_failures
-from planner.choose.feasible import CONTEXT, MEMORY, MODEL, RATE, Assessment, Judgement, accepts_any
+from planner.choose.feasible import CONTEXT, MEMORY, MODEL, RATE, Assessment, Judgement
 from planner.choose.grid import shrink_steps
 from planner.choose.index import Index
 from planner.choose.loosen import Change, loosen, relative_change, replaced, with_concurrency, with_input
@@ -99,6 +101,14 @@ def _by_devices(assessment: Assessment, rows: Integers) -> Change | None:
     )
 
 
+def _by_split(scenario: Scenario) -> Iterator[Change]:
+    """Yield the parallelism asked for, left to the planner."""
+    asked = asked_parallelism(scenario)
+    if asked is not None:
+        relaxed = any_split(scenario)
+        yield Change(key=PARALLELISM, before=asked, after="any split", amount=None, scenario=relaxed)
+
+
 def _by_model(index: Index, scenario: Scenario, accepted: Integers) -> Change | None:
     """Return the nearest size class, smaller ones first, that has an acceptable variant; `accepted` are their rows."""
     selector = scenario.model
@@ -132,8 +142,10 @@ def _single_changes(assessment: Assessment, accepted: Integers) -> Iterator[Chan
         at = _only(assessment, failures, frozenset({judgement.key}))
         if len(at) and judgement.key != CONTEXT:
             yield from loosen(assessment, judgement, at)
-    workload = assessment.setting.scenario.workload
+    setting = assessment.setting
+    workload = setting.scenario.workload
     rows = assessment.rows[_only(assessment, failures, ON_WORKLOAD)]
+    yield from _by_split(setting.scenario)
     found = (
         _by_workload(assessment, rows, workload.input_tokens, with_input),
         _by_workload(assessment, rows, workload.concurrency, with_concurrency),

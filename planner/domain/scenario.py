@@ -117,6 +117,12 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Machines the `count` devices are in, equally many in each. Tensor parallelism stays within one machine."""
     partition: str | None = None
     """Profile of a Multi-Instance GPU slice, such as "1g.10gb"; `count` is then the number of slices."""
+    tensor_parallel: int | None = None
+    """Devices that share every layer of one replica; None lets the planner find it, as for the next two."""
+    pipeline_parallel: int | None = None
+    """Stages of one replica."""
+    replicas: int | None = None
+    """Copies that must find room on the devices at least."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= 1024:
@@ -127,6 +133,7 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"{self.nodes} do not hold {self.count} devices in equal numbers",
                 allowed=f"a divisor of {self.count}",
             )
+        self._check_parallelism()
         if self.partition is not None and (self.device_id is None or self.memory_bytes is not None):
             raise InvalidInput(
                 "hardware.partition",
@@ -138,8 +145,35 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 "hardware.memory_bytes", f"{self.memory_bytes} is out of range", allowed="1 byte to 1 EiB"
             )
 
+    def _check_parallelism(self) -> None:
+        needed = 1
+        for name in ("tensor_parallel", "pipeline_parallel", "replicas"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            needed *= value
+            if value < 1 or needed > self.count:
+                raise InvalidInput(
+                    f"hardware.{name}",
+                    f"{value} does not go into {self.count} devices",
+                    allowed="at least 1; tensor x pipeline x replicas at most the number of devices",
+                )
+
+    @property
+    def parallelism(self) -> str | None:
+        """The parallelism asked for in words, None when none is."""
+        asked = [
+            None if self.tensor_parallel is None else f"tensor parallel {self.tensor_parallel}",
+            None if self.pipeline_parallel is None else f"pipeline parallel {self.pipeline_parallel}",
+            None if self.replicas is None else f"{self.replicas} replicas",
+        ]
+        return ", ".join(part for part in asked if part) or None
+
     def describe(self) -> str:
         """Return the hardware in words."""
+        return ", ".join(part for part in (self._devices_in_words(), self.parallelism) if part)
+
+    def _devices_in_words(self) -> str:
         each = self.count // self.nodes
         times = f"{each} × " if each > 1 else ""
         if self.nodes > 1:

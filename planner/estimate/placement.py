@@ -81,22 +81,24 @@ def parallel_degree(columns: Columns, devices: int) -> Integers:
     return np.array(best, dtype=np.int64)[columns.shape]
 
 
-def placements(columns: Columns, devices: int, *, nodes: int = 1) -> Iterator[tuple[Split, Booleans]]:
+def placements(
+    columns: Columns, devices: int, *, nodes: int = 1, stages: int | None = None
+) -> Iterator[tuple[Split, Booleans]]:
     """Yield every split of at most `devices` in equal `nodes`, each with the rows it is valid for; preferred ones first.
 
     The largest tensor-parallel degree of each row comes first. Then all degrees within one node, larger first, each
-    with 1, 2, 4 … pipeline stages or one stage per node, as long as every stage has a layer.
+    with 1, 2, 4 … pipeline stages, one stage per node, or `stages`, as long as every stage has a layer.
     """
     rows, per_node = len(columns), devices // nodes
     largest = parallel_degree(columns, per_node)
     one = np.ones(rows, dtype=np.int64)
     yield Split(largest, one), np.ones(rows, dtype=np.bool_)
-    stages = sorted({2**power for power in range(devices.bit_length())} | {nodes})
+    numbers = sorted({2**power for power in range(devices.bit_length())} | {nodes, stages or 1})
     for degree in range(min(per_node, int(columns.heads.max(initial=1))), 0, -1):
         valid = valid_tensor(columns, degree)
         if not valid.any():
             continue
-        for stage in stages:
+        for stage in numbers:
             if degree * stage > devices:
                 break
             possible = valid & (columns.layers >= stage)

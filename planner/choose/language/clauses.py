@@ -129,6 +129,15 @@ class CountStated(Clause):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SplitStated(Clause):
+    """How a model is to be split over devices, or how often: "tp 4", "3 replicas"."""
+
+    field: str
+    """A field of Hardware: tensor_parallel, pipeline_parallel or replicas."""
+    count: Quantity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodesStated(Clause):
     """How many machines the devices are in; `spread` says that the devices counted are those of all of them."""
 

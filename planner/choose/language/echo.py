@@ -94,6 +94,10 @@ def _memory(size: int) -> str:
 def _hardware(hardware: Hardware | None) -> str:
     if hardware is None:
         return "any hardware"
+    return ", ".join(part for part in (_devices(hardware), hardware.parallelism) if part)
+
+
+def _devices(hardware: Hardware) -> str:
     each = hardware.count // hardware.nodes
     times = f"{each} x " if each > 1 else ""
     if hardware.nodes > 1:

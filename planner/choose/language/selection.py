@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from planner.choose.language.clauses import (
     Quantity,
     SizeNamed,
     SliceNamed,
+    SplitStated,
 )
 from planner.choose.language.text import Source
 from planner.choose.language.vocabulary import NameKind, Vocabulary
@@ -190,6 +192,7 @@ def select_hardware(source: Source, clauses: Sequence[Clause], vocabulary: Vocab
     devices, memories = _of(clauses, DeviceNamed), _memories(source, clauses)
     processors, anything = _of(clauses, ProcessorNamed), _of(clauses, AnyHardware)
     nodes, slices = _of(clauses, NodesStated), _of(clauses, SliceNamed)
+    splits = _of(clauses, SplitStated)
     counts = _counts(clauses)
     said: list[Clause] = [
         *devices,
@@ -198,6 +201,7 @@ def select_hardware(source: Source, clauses: Sequence[Clause], vocabulary: Vocab
         *nodes,
         *slices,
         *_of(clauses, CountStated),
+        *splits,
     ]
     said.sort(key=lambda clause: clause.start)
     if anything and said:
@@ -223,7 +227,11 @@ def select_hardware(source: Source, clauses: Sequence[Clause], vocabulary: Vocab
     kind = _kind(source, devices[0] if devices else None, device, processors, memories)
     device_id = device.id if device is not None else devices[0].device_id if devices else None
     with pointing_at(source, (slices or nodes or said)[0]):
-        count, machines = _on_nodes(source, _count(source, counts), nodes)
+        asked = _splits(source, splits)
+        # "70B on H100, tp 4" is on four of them, where nothing else says how many.
+        counted = _count(source, counts) if counts or nodes else math.prod(asked.values())
+        count, machines = _on_nodes(source, counted, nodes)
+    with pointing_at(source, (splits or slices or nodes or said)[0]):
         return Hardware(
             device_id=device_id,
             count=count,
@@ -231,7 +239,18 @@ def select_hardware(source: Source, clauses: Sequence[Clause], vocabulary: Vocab
             kind=kind,
             nodes=machines,
             partition=_partition(source, slices, device_id),
+            **asked,
         )
+
+
+def _splits(source: Source, splits: Sequence[SplitStated]) -> dict[str, int]:
+    """Return the parallelism asked for, by field of Hardware."""
+    said: dict[str, SplitStated] = {}
+    for split in splits:
+        other = said.setdefault(split.field, split)
+        if other.count.number != split.count.number:
+            raise contradiction(source, split.field.replace("_", " "), other, split)
+    return {name: whole(source, split.count, f"hardware.{name}", top=1024) for name, split in said.items()}
 
 
 def _on_nodes(source: Source, count: int, nodes: Sequence[NodesStated]) -> tuple[int, int]:

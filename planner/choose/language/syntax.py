@@ -49,6 +49,7 @@ from planner.choose.language.clauses import (
     SizeNamed,
     SliceNamed,
     Span,
+    SplitStated,
     TaskNamed,
     ThroughputStated,
     Unlimited,
@@ -247,6 +248,12 @@ class _ClauseReader(Transformer[Token, list[Clause]]):
         spelled = [count for word, count in words.COUNTS.items() if text.startswith(word)]
         number = Decimal(digits or max(spelled))
         return CountStated(count=Quantity(number=number, at=_span((token,))), at=_span((token,)))
+
+    def split(self, parts: Parts) -> Clause:
+        token = _only(parts)
+        text = _text(token)
+        count = Quantity(number=Decimal("".join(c for c in text if c in "0123456789")), at=_span((token,)))
+        return SplitStated(field=words.split_field(text), count=count, at=_span((token,)))
 
     def nodes(self, parts: Parts) -> Clause:
         (count,) = _quantities(parts)

@@ -102,6 +102,17 @@ REFUSALS: Final[Mapping[str, tuple[str, str | None]]] = {
 """What is understood and cannot be answered → why, and what to say instead."""
 
 
+def split_field(text: str) -> str:
+    """Return the field of Hardware that a word of splitting is about."""
+    if "replica" in text or "副本" in text:
+        return "replicas"
+    return (
+        "pipeline_parallel"
+        if text.startswith("pp") or "pipeline" in text or "流水线" in text
+        else "tensor_parallel"
+    )
+
+
 def scheme_word(text: str) -> str:
     """Return the canonical spelling of one scheme word: "4bit" for "4-bit", "int4" for "INT 4"."""
     word = _SCHEME_SYNONYMS.get(text, text)
@@ -232,7 +243,7 @@ CLAUSES: Final = (
 """What may come where a new clause can start."""
 
 TERMINALS: Final[Mapping[str, str]] = {
-    "NUMBER": "a number", "COUNT_WORD": "a number", "PERCENT_OF": "a number", "PERCENT": "`%`", "POINTS": "`points`", "TIME_UNIT": "`ms` or `s`",
+    "SPLIT": "`tensor parallel 2`", "NUMBER": "a number", "COUNT_WORD": "a number", "PERCENT_OF": "a number", "PERCENT": "`%`", "POINTS": "`points`", "TIME_UNIT": "`ms` or `s`",
     "BYTE_UNIT": "`GB`", "SIZE_UNIT": "`B` (billion parameters)", "RATE": "`tok/s`", "PER_SECOND": "a number", "TOKENS": "`tokens`", "TIMES": "`x` and a device",
     "K": "`k` (thousand tokens)", "SCHEME": "a scheme such as `int4`", "FORMAT": "`gguf` or `safetensors`",
     "TASK": "a task such as `mmlu`", "LOSS": "`loss`", "KIND": "`relative` or `absolute`", "ACCURACY": "`accuracy`", "RECOVERY": "`recovery`", "OF_BASELINE": "`of the baseline`",

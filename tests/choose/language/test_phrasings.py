@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from planner.choose.language.parse import parse
@@ -44,6 +45,10 @@ def model(model_id: str) -> ModelSelector:
 
 def memory(gib: float, count: int = 1, kind: DeviceKind = DeviceKind.GPU) -> Hardware:
     return Hardware(memory_bytes=round(gib * GIB), count=count, kind=kind)
+
+
+def split(hardware: Hardware, **asked: int) -> Hardware:
+    return msgspec.structs.replace(hardware, **asked)
 
 
 def device(
@@ -569,7 +574,12 @@ CASES: list[tuple[Any, ...]] = [
     ("serving 64 concurrent requests at 2048 in 256 out", work(i=2048, o=256, c=64)),
     ("3090 24G x2", device("rtx-3090", 2)),
     ("70B on 8 GPUs of 24GB", size(70), memory(24, 8)),
-    ("70B tp=4 H100", size(70), device("h100-sxm", 4)),
+    ("70B tp=4 H100", size(70), split(device("h100-sxm", 4), tensor_parallel=4)),
+    ("70B on 4x24GB, tensor parallel 2", size(70), split(memory(24, 4), tensor_parallel=2)),
+    ("70B on 4x24GB, tp 2, pp 2", size(70), split(memory(24, 4), tensor_parallel=2, pipeline_parallel=2)),
+    ("8B on 24GB, 3 replicas", size(8), split(memory(24, 3), replicas=3)),
+    ("70B，8张H100，张量并行4，2个副本", size(70), split(device("h100-sxm", 8), tensor_parallel=4, replicas=2)),
+    ("70B on 8x h100, 4-way tensor parallelism, pipeline parallel 2", size(70), split(device("h100-sxm", 8), tensor_parallel=4, pipeline_parallel=2)),
     ("one A100, TTFT p99 under 1s at 32 users", device("a100-80gb-sxm"), ttft(1, "p99"), work(c=32)),
     ("vram: 24gb, model: 13b, loss: 1%", size(13), memory(24), loss(1)),
     ("我想在24G显存的显卡上跑13B的模型，精度损失小于1%", size(13), memory(24), loss(1)),
