@@ -20,6 +20,7 @@ from litestar.types import ASGIApp, HTTPResponseStartEvent, HTTPScope, Receive, 
 from planner.api import hub_errors
 from planner.api.access import Need, need_of
 from planner.api.failure_limit import MOST_FAILURES, WINDOW_SECONDS, FailureLimit
+from planner.api.metrics import count_refused
 from planner.api.safety import add_headers, is_loopback
 from planner.domain.identity import Principal, bearer
 from planner.errors import (
@@ -142,6 +143,7 @@ async def _refuse(error: PlannerError, need: Need, path: str, scope: HTTPScope, 
     response = _hub_response(error, need) if need.address is not None else _problem_response(error, path)
     headers = {**response.headers, **headers_of(error)}
     body = response.content
+    count_refused(scope["method"], error.code)
     log.info("%s refused with %d: %s", path[:200], error.status, error.message)
     start: HTTPResponseStartEvent = {
         "type": "http.response.start",

@@ -123,6 +123,8 @@ def _asked_id(data: _Repository) -> str:
     if data.type not in {None, "model"}:
         raise Refusal(400, f"`{(data.type or '')[:50]}` repositories are not kept here; only models are")
     if "/" in data.name:
+        if data.organization is not None and data.name.partition("/")[0] != data.organization:
+            raise Refusal(400, f"`{data.name[:100]}` is not in the organization `{data.organization[:100]}`")
         return data.name
     principal = acting.current()
     owner = ANONYMOUS if principal is None else principal.name

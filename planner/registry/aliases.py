@@ -32,6 +32,8 @@ ANY: Final = Expectation.ANY
 """Move the alias wherever it points now."""
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+NO_ALIAS: Final = "none"
+"""What is written in place of a variant where no alias is expected, and so the name of none."""
 _DIGEST: Final = re.compile(rf"[0-9a-f]{{{variant_lookup.MIN_PREFIX},}}")
 _ALIASES: Final = select(
     Aliases.name, Aliases.variant_id, Aliases.number, Aliases.actor, Aliases.moved_at, Aliases.protected
@@ -239,11 +241,11 @@ def _last_number(tx: Transaction, name: str) -> int:
 
 
 def _check_name(name: str) -> None:
-    if _NAME.fullmatch(name) is None or _DIGEST.fullmatch(name):
+    if _NAME.fullmatch(name) is None or _DIGEST.fullmatch(name) or name == NO_ALIAS:
         raise InvalidInput(
             "alias",
             f"{name[:80]!r} is not allowed",
-            allowed="1 to 100 of a-z, 0-9 and . _ -, not like a digest",
+            allowed="1 to 100 of a-z, 0-9 and . _ -, not like a digest, and not `none`, which says that there is no alias",
         )
 
 

@@ -430,3 +430,20 @@ def test_settings_of_access(tmp_path):
     for name, value in (("PLANNER_AUTH", "on"), ("PLANNER_UNPROTECTED", "yes")):
         with pytest.raises(InvalidInput, match=name):
             load_settings({name: value}, data_dir=tmp_path)
+
+
+def test_what_is_refused_before_routing_is_counted(serving, workspace):
+    api = serving(AuthMode.ALL)
+    reader = secret(workspace, TokenScope.READ)
+
+    def counted(method: str, code: str) -> float:
+        said = f'planner_requests_refused_total{{code="{code}",method="{method}"}} '
+        lines = api.get("/metrics", headers=reader).text.splitlines()
+        return sum(float(line.removeprefix(said)) for line in lines if line.startswith(said))
+
+    asked = [("GET", "not-authenticated", {}), ("POST", "not-allowed", reader), ("other", "not-allowed", reader)]
+    before = [counted(method, code) for method, code, _ in asked]
+    api.get("/api/v1/models")
+    api.post("/api/v1/jobs", json={}, headers=reader)
+    api.request("BREW", "/api/v1/jobs", headers=reader)
+    assert [counted(method, code) for method, code, _ in asked] == [number + 1 for number in before]

@@ -95,7 +95,7 @@ def test_pages(two, make, all_pages):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Prod", "a/b", "a b", "-a", "a\0", "a" * 101, "0123456789abcdef", "..", "生产"]
+    "name", ["none", "", "Prod", "a/b", "a b", "-a", "a\0", "a" * 101, "0123456789abcdef", "..", "生产"]
 )
 def test_names_that_are_not_allowed(two, make, name):
     registry, first, _ = two
