@@ -22,7 +22,8 @@ from planner.estimate.queueing import HEADROOM, erlang_c, mean_wait, replicas_ne
 _LONGEST: Final = 2**24
 """Tokens searched where a model states no longest context: more than any model holds."""
 _MOST: Final = 1_000_000
-_TRIED: Final = 256
+_TRIED: Final = 1024
+"""Numbers tried at once: two rounds find one in a million."""
 
 
 def _most(fits: Callable[[Floats], Booleans], top: int) -> int:

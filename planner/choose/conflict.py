@@ -13,27 +13,28 @@ from typing import Final, Protocol
 import numpy as np
 
 from planner.choose.feasible import MODEL, Judgement
+from planner.choose.patterns import MOST, Patterns, distinct, type_for, unpacked
 from planner.choose.setting import Setting
 from planner.estimate.columns import Booleans, Integers
 
 _SEARCHED: Final = 3
 _MANY: Final = 16
-_PACKED: Final = 60
-_COUNTED: Final = 16
 
 
-def _distinct(failures: Booleans) -> Booleans:
-    """Return the distinct columns of `failures`."""
-    if len(failures) > _PACKED:
-        return np.unique(failures, axis=1)
-    codes = np.zeros(failures.shape[1], dtype=np.int64)
-    for number, failed in enumerate(failures):
-        codes += failed * np.int64(1 << number)
-    packed: Integers = (
-        np.unique(codes) if len(failures) > _COUNTED else np.flatnonzero(np.bincount(codes)).astype(np.int64)
-    )
-    distinct: Booleans = (packed[None, :] >> np.arange(len(failures))[:, None] & 1).astype(np.bool_)
-    return distinct
+def _distinct(everything: Judged) -> Booleans:
+    """Return the distinct sets of what a row fails, one column each: the model first, then the judgements."""
+    setting, count = everything.setting, len(everything.judgements)
+    if count >= MOST:
+        outside = ~setting.selected[everything.rows]
+        return np.unique(np.concatenate((outside[None, :], everything.failures)), axis=1)
+    patterns, known = everything.patterns, everything.known
+    if setting.meant.all():
+        return unpacked(known << 1, count + 1)
+    outside = ~setting.meant[setting.models[everything.rows]]
+    both = np.concatenate((known << 1, known << 1 | 1))
+    wide: Patterns = patterns.astype(type_for(count + 1)) << 1
+    found, _ = distinct(wide | outside, both)
+    return unpacked(found, count + 1)
 
 
 def _conflicts(failures: Booleans, members: tuple[int, ...]) -> bool:
@@ -63,6 +64,16 @@ class Judged(Protocol):
         """Per judgement and place, whether it fails."""
         ...
 
+    @property
+    def patterns(self) -> Patterns:
+        """By place, which judgements it fails."""
+        ...
+
+    @property
+    def known(self) -> Integers:
+        """The patterns there are, ascending."""
+        ...
+
 
 def conflict_of(everything: Judged) -> tuple[str, ...]:
     """Return the keys of a smallest conflicting set; `everything` has judged all rows of the index.
@@ -72,8 +83,7 @@ def conflict_of(everything: Judged) -> tuple[str, ...]:
     keys = (MODEL, *(judgement.key for judgement in everything.judgements))
     if not len(everything.rows):
         return (MODEL,)
-    outside = ~everything.setting.selected[everything.rows]
-    failures = _distinct(np.concatenate((outside[None, :], everything.failures)))
+    failures = _distinct(everything)
     numbers = range(len(keys))
     if len(keys) <= _MANY:
         for size in range(1, _SEARCHED + 1):

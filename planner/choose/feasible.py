@@ -7,17 +7,18 @@ off the same judgements. Formats that a device cannot compute come before contex
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
-from planner.choose.asked_split import PARALLELISM, asked_parallelism, verdicts, ways
+from planner.choose.asked_split import PARALLELISM, asked_parallelism, verdicts
 from planner.choose.categories import judge_category
 from planner.choose.census import TIERS, Census
 from planner.choose.index import Index
 from planner.choose.losses import CODE, Losses
+from planner.choose.patterns import Patterns, distinct, packed
 from planner.choose.placing import in_best_placements
 from planner.choose.setting import Setting
 from planner.choose.standing import ASKED, STATE
@@ -134,6 +135,16 @@ class Assessment:
             ends = Term(value, np.minimum(self.total.lo, value), np.maximum(self.total.hi, value))
             self._scores.append(fit_score(ends, capacity))
         return float(self._scores[0][position])
+
+    @property
+    def patterns(self) -> Patterns:
+        """By position, which judgements it fails (`planner.choose.patterns`)."""
+        return packed(self.failures)
+
+    @property
+    def known(self) -> Integers:
+        """The patterns there are, ascending."""
+        return distinct(self.patterns)[0]
 
     def count(self) -> Census:
         """Return the counts of all rows asked about."""
@@ -441,7 +452,7 @@ def assess_rows(index: Index, setting: Setting, rows: Integers, *, recorded: boo
     recorded of them themselves; what their device is known to do still counts.
     """
     whole = len(rows) == len(index) and bool((rows[1:] > rows[:-1]).all())
-    columns = _under(setting, index.columns if whole else index.columns.take(rows))
+    columns = under_engine(setting, index.columns if whole else index.columns.take(rows))
     taken: list[
         tuple[Integers, Columns]
     ] = []  # the last positions asked about: most placements are valid for the same
@@ -456,35 +467,36 @@ def assess_rows(index: Index, setting: Setting, rows: Integers, *, recorded: boo
     return in_best_placements(setting, columns, assess)
 
 
-def accepts_any(index: Index, setting: Setting, rows: Integers) -> bool:
-    """Return whether any of `rows`, which fail nothing for their state, size or loss, is accepted in any placement.
+def judge_placed(
+    index: Index, setting: Setting, rows: Integers, wanted: Sequence[Judgement]
+) -> list[Judgement]:
+    """Return the judgements of rows on what `wanted` are on: memory, times, or what follows from them.
 
-    Of rows of one kind (`planner.choose.layout`) of which nothing was recorded, the lightest decides, and all its
-    placements are judged at once.
+    The rows are not split, and judged as if nothing had been recorded of them themselves.
     """
-    seen = index.recorded_rows(setting.device) if setting.device else rows[:0]
-    recorded = np.isin(rows, seen) if len(seen) else np.zeros(len(rows), dtype=np.bool_)
-    plain = index.layout.lightest(rows[~recorded], index.columns.weight_bytes)
-    if recorded.any() and bool(assess_rows(index, setting, rows[recorded]).accepted.any()):
-        return True
-    if not len(plain):
-        return False
-    if setting.devices == 1 or not setting.splittable:
-        return bool(assess_rows(index, setting, plain, recorded=False).accepted.any())
-    columns = _under(setting, index.columns.take(plain))
-    open_ways = [(np.flatnonzero(valid), split) for split, valid in ways(setting, columns)]
-    at = np.concatenate([valid for valid, _ in open_ways])
-    split = Split(
-        *(
-            np.concatenate([getattr(way, part)[valid] for valid, way in open_ways])
-            for part in ("tensor", "pipeline")
-        )
+    columns, split = under_engine(setting, index.columns.take(rows)), Split.whole(len(rows))
+    workload, device = setting.scenario.workload, setting.device
+    evidence = index.evidence(device) if device else None
+    speeds = Speeds(
+        columns, split.tensor, device, points=None, evidence=evidence, workload=workload, now=setting.now
     )
-    judged = assess_split(index, setting, plain[at], columns.take(at), split, recorded=False)
-    return bool(judged.accepted.any())
+    found: list[Judgement | None] = []
+    for judgement in wanted:
+        if judgement.constraint is not None:
+            found.append(
+                _judge(index, setting, judgement.constraint, rows, speeds=speeds, degree=split.devices)
+            )
+        elif judgement.key == MEMORY:
+            terms = memory_terms(
+                columns, workload, devices=setting.devices, accelerated=setting.accelerated, split=split
+            )
+            found.append(_judge_memory(setting, terms.total))
+        else:
+            found.append(_judge_rate(setting, setting.scenario.rate or np.inf, speeds, split.devices))
+    return [judgement for judgement in found if judgement is not None]
 
 
-def _under(setting: Setting, columns: Columns) -> Columns:
+def under_engine(setting: Setting, columns: Columns) -> Columns:
     """Return the columns with the runtime that is asked for."""
     if setting.engine is None:
         return columns
@@ -502,9 +514,7 @@ def assess_split(
     asked = asked_parallelism(scenario)
     if asked is not None:
         split_as_asked = verdicts(setting, split)
-        judgements.append(
-            Judgement(key=PARALLELISM, asked=asked, constraint=None, verdict=split_as_asked)
-        )
+        judgements.append(Judgement(key=PARALLELISM, asked=asked, constraint=None, verdict=split_as_asked))
     for kind in ORDER:
         if kind is DiskLimit:
             memory = _judge_memory(setting, total)

@@ -33,6 +33,8 @@ class Layout:
     model: Integers
     """Position in the index's `model_list` of each kind's model."""
 
+    place: Integers
+    """Place of each row of the index."""
     kind: Integers
     """Kind of each row of the index."""
 
@@ -83,7 +85,15 @@ def layout_of(
     first = np.flatnonzero(begins)
     kind = np.empty(count, dtype=np.int64)
     kind[row] = begins.cumsum() - 1
-    return Layout(row=row, starts=np.append(first, count), model=model[row[first]], kind=kind)
+    place = np.empty(count, dtype=np.int64)
+    place[row] = rows
+    return Layout(
+        row=row,
+        place=place,
+        starts=np.append(first, count),
+        model=model[row[first]],
+        kind=kind,
+    )
 
 
 def layout_of_index(index: Index, loaders: Integers) -> Layout:

@@ -25,7 +25,6 @@ from planner.domain.units import Unit
 from planner.domain.variant import Variant
 from planner.estimate.columns import Booleans, Floats, Integers
 
-Codes = npt.NDArray[np.int8]
 Codes32 = npt.NDArray[np.int32]
 
 _NORMAL: Final = NormalDist()
@@ -34,8 +33,6 @@ _WIDE: Final = frozenset({NumberFormat.FP32, NumberFormat.BF16, NumberFormat.FP1
 VERDICTS: Final = tuple(Verdict)
 """Order of the verdict codes in every column of verdicts."""
 CODE: Final = {verdict: code for code, verdict in enumerate(VERDICTS)}
-MAX_KNOWN: Final = 32
-"""Limits of loss whose verdicts are kept."""
 MAX_BOUNDED: Final = 4
 """Confidences of which bounds are kept."""
 BY_DEFINITION: Final = "definition"
@@ -72,6 +69,29 @@ def zero_loss(kind: LossKind) -> LossBasis:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """Losses with their one-sided bounds at one confidence, in some order; NaN where not known."""
+
+    value: Floats
+    lower: Floats
+    upper: Floats
+    nested: bool
+    """Whether every known value lies within its bounds."""
+
+    def accepted(self, limit: float, where: slice | Integers, *, certified_only: bool) -> Booleans:
+        """Return whether the losses at `where` are certified or, unless only that counts, likely to be within a limit."""
+        if certified_only:
+            return self.certified(limit, where)
+        within: Booleans = self.value[where] <= limit
+        return within if self.nested else within & ~(self.lower[where] > limit) | self.certified(limit, where)
+
+    def certified(self, limit: float, where: slice | Integers) -> Booleans:
+        """Return whether the losses at `where` are certified to be within a limit."""
+        found: Booleans = self.upper[where] <= limit
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Losses:
     """Loss of n variants for one kind and task; NaN and None where there is no evidence."""
 
@@ -86,10 +106,10 @@ class Losses:
     """Place of each loss among all distinct ones, those below zero counting as zero and unknown ones last."""
     distinct: int
     """How many distinct losses there are."""
-    known: dict[tuple[float, float], Codes] = field(default_factory=dict[tuple[float, float], "Codes"])
-    """Verdicts of all rows by limit and confidence, of the limits asked for last."""
     bounded: dict[float, tuple[Floats, Floats]] = field(default_factory=dict[float, "tuple[Floats, Floats]"])
     """Bounds of all rows by confidence, of the confidences asked for last."""
+    laid_out: dict[float, Bounds] = field(default_factory=dict[float, Bounds])
+    """The same in the order of the index's layout."""
 
     def bounds(self, confidence: float) -> tuple[Floats, Floats]:
         """Return one-sided lower and upper bounds at `confidence`, as `planner.domain.loss.bounds` does."""
@@ -107,27 +127,24 @@ class Losses:
 
     def verdicts(self, limit: float, *, confidence: float, rows: Integers) -> Integers:
         """Return verdict codes of `rows` on "loss <= limit", as `planner.domain.loss.verdict` does."""
-        return self.judged(limit, confidence=confidence)[rows].astype(np.int64)
-
-    def judged(self, limit: float, *, confidence: float) -> Codes:
-        """Return verdict codes of all rows on "loss <= limit", in one byte each."""
-        key = (limit, confidence)
-        verdict = self.known.get(key)
-        if verdict is None:
-            verdict = self._judge(limit, confidence)
-            if len(self.known) >= MAX_KNOWN:
-                self.known.clear()
-            self.known[key] = verdict
+        value, (lower, upper) = self.value[rows], self.bounds(confidence)
+        verdict = np.full(len(rows), CODE[Verdict.UNLIKELY], dtype=np.int64)
+        verdict[value <= limit] = CODE[Verdict.LIKELY]
+        verdict[lower[rows] > limit] = CODE[Verdict.VIOLATED]
+        verdict[upper[rows] <= limit] = CODE[Verdict.CERTIFIED]
+        verdict[self.unknown[rows]] = CODE[Verdict.UNKNOWN]
         return verdict
 
-    def _judge(self, limit: float, confidence: float) -> Codes:
-        lower, upper = self.bounds(confidence)
-        verdict = np.full(len(self.value), CODE[Verdict.UNLIKELY], dtype=np.int8)
-        verdict[self.value <= limit] = CODE[Verdict.LIKELY]
-        verdict[lower > limit] = CODE[Verdict.VIOLATED]
-        verdict[upper <= limit] = CODE[Verdict.CERTIFIED]
-        verdict[self.unknown] = CODE[Verdict.UNKNOWN]
-        return verdict
+    def in_order(self, row: Integers, confidence: float) -> Bounds:
+        """Return the losses of all rows with their bounds, in the order of the layout, which is `row`."""
+        found = self.laid_out.get(confidence)
+        if found is None:
+            value, lower, upper = (part[row] for part in (self.value, *self.bounds(confidence)))
+            found = Bounds(value, lower, upper, not bool(((lower > value) | (upper < value)).any()))
+            if len(self.laid_out) >= MAX_BOUNDED:
+                self.laid_out.clear()
+            self.laid_out[confidence] = found
+        return found
 
 
 def loss_columns(

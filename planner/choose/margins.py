@@ -32,15 +32,17 @@ def by_row(index: Index, judgement: Judgement, rows: Integers) -> Floats:
     return margins(judge_by_row(index, judgement, rows))
 
 
+def counted(judgement: Judgement) -> Floats:
+    """Return the margins of a judgement as they count beside others; what has none counts as one."""
+    margin = judgement.margin
+    if margin is None:
+        return np.ones(len(judgement.verdict))
+    return np.clip(np.nan_to_num(margin, nan=PAST, posinf=PAST, neginf=0.0), 0.0, PAST)
+
+
 def past(assessment: Assessment) -> Floats:
     """Return by position how far past the bounds of all constraints it fails, each counted at most PAST."""
     total = np.zeros(len(assessment.rows))
     for judgement, failed in zip(assessment.judgements, assessment.failures, strict=True):
-        margin = judgement.margin
-        by = (
-            np.ones(len(total))
-            if margin is None
-            else np.nan_to_num(margin, nan=PAST, posinf=PAST, neginf=0.0)
-        )
-        total += np.where(failed, np.clip(by, 0.0, PAST), 0.0)
+        total += np.where(failed, counted(judgement), 0.0)
     return total

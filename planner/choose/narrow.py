@@ -12,6 +12,7 @@ import numpy as np
 
 from planner.choose.feasible import Assessment, assess_rows, assess_selected
 from planner.choose.index import Index
+from planner.choose.patterns import MOST
 from planner.choose.rank import rank
 from planner.choose.setting import Setting
 from planner.choose.shortlist import Shortlist
@@ -19,14 +20,23 @@ from planner.choose.survey import Survey
 
 FEW: Final = 256
 """Rows up to which each is judged in full."""
+_ALWAYS: Final = 8
+"""More than the constraints that no question has to name: state, support, context, memory, rate."""
 
 
 def _survey(index: Index, setting: Setting) -> Survey | None:
-    """Return the survey of the rows whose model is meant, None of few."""
+    """Return the survey of the rows whose model is meant, None of few, or with more constraints than it takes."""
+    if _are_many(setting):
+        return None
     kinds = index.layout.of_models(setting.meant)
     starts = index.layout.starts
     count = int((starts[kinds + 1] - starts[kinds]).sum())
     return Survey(index, setting, kinds) if count > FEW else None
+
+
+def _are_many(setting: Setting) -> bool:
+    """Return whether a question has more constraints than patterns hold, beside the few that every question has."""
+    return len(setting.scenario.constraints) > MOST - _ALWAYS
 
 
 def shown(index: Index, setting: Setting) -> tuple[Assessment, Survey | None]:
@@ -43,9 +53,13 @@ def best_selected(index: Index, setting: Setting) -> int | None:
     survey = _survey(index, setting)
     if survey is not None and not len(survey.accepted):
         return None
-    assessment = (
-        assess_selected(index, setting) if survey is None else Shortlist(survey, best_alone=True).assess()
-    )
+    if survey is not None:
+        shortlist = Shortlist(survey, best_alone=True)
+        if len(shortlist.rows) == 1:
+            return int(shortlist.rows[0])
+        assessment = shortlist.assess()
+    else:
+        assessment = assess_selected(index, setting)
     order = rank(assessment, at_least=1)
     return int(assessment.rows[order[0]]) if len(order) else None
 
@@ -54,6 +68,6 @@ def judged(index: Index, setting: Setting, survey: Survey | None) -> Survey | As
     """Return which row of the index fails what, of whatever model it is; `survey` is that of the models meant."""
     if survey is not None and len(survey) == len(index):
         return survey
-    if len(index) <= FEW:
+    if len(index) <= FEW or _are_many(setting):
         return assess_rows(index, setting, np.arange(len(index), dtype=np.int64))
     return Survey(index, setting, np.arange(index.layout.kinds, dtype=np.int64))

@@ -7,12 +7,11 @@ and explained as if they were all there are, beside a census of the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from planner.choose.census import TIERS, Census
 from planner.choose.explain import MAX_LISTED
@@ -22,16 +21,17 @@ from planner.choose.feasible import (
     assess_rows,
     baselines_stand_back,
     doubts,
+    judge_by_row,
     tally,
     tiers,
 )
-from planner.choose.losses import CODE
-from planner.choose.margins import ON_HARDWARE, ON_WORKLOAD, PAST, by_row, margins, past
+from planner.choose.least import Column, Keys, Values, least, least_by_weight, smallest
+from planner.choose.losses import Codes32
+from planner.choose.margins import ON_HARDWARE, ON_WORKLOAD, PAST, by_row, counted, margins, past
 from planner.choose.rank import objective_values
 from planner.choose.survey import Survey, is_by_row
 from planner.domain.constraint import DiskLimit, LossLimit
 from planner.domain.loss import LossKind
-from planner.domain.outcome import Verdict
 from planner.domain.scenario import Objective
 from planner.estimate.calibration import Metric
 from planner.estimate.columns import Floats, Integers
@@ -40,100 +40,12 @@ RANKED: Final = 64
 """Accepted rows kept at least: more than an answer lists."""
 NEAREST: Final = 5
 """Nearest misses kept at least where nothing is accepted: as many as are shown, and loosened jointly."""
-_GROWTH: Final = 8
-_SAMPLED: Final = 4096
-"""Values up to which no sample is drawn."""
-_SAMPLE: Final = 512
-
-Column = npt.NDArray[np.float64] | npt.NDArray[np.int64] | npt.NDArray[np.int32] | npt.NDArray[np.bool_]
-Values = Callable[[Integers], Column]
-Keys = Iterable[Values]
 
 
-def smallest(values: Column, count: int) -> float:
-    """Return the `count`-th smallest value.
-
-    A sample guesses it: what lies below the guess, and how much equals it, mostly settles the rest.
-    """
-    if len(values) > _SAMPLED:
-        sample = values[:: len(values) // _SAMPLE]
-        at = min(count * len(sample) // len(values) + 2, len(sample) - 1)
-        guess = np.partition(sample, at)[at]
-        below = values[values < guess]
-        if len(below) >= count:
-            values = below
-        elif len(below) + np.count_nonzero(values == guess) >= count:
-            return float(guess)
-    return float(np.partition(values, count - 1)[count - 1])
-
-
-def least(places: Integers, count: int, keys: Keys) -> Integers:
-    """Return the `count` places that come first by some keys, first key first, and those tied with the last of them.
-
-    A key is worked out only for the places that the keys before it leave undecided.
-    """
-    sure: list[Integers] = []
-    for key in keys:
-        if len(places) <= count:
-            break
-        values = key(places)
-        pivot = smallest(values, count)
-        sure.append(places[values < pivot])
-        count -= len(sure[-1])
-        places = places[values == pivot]
-    return np.concatenate((*sure, places))
-
-
-def least_by_weight(survey: Survey, places: Integers, count: int, value: Values) -> Integers:
-    """Return the `count` places of the least value, and those tied with the last, where value never falls with weight.
-
-    The lightest rows of each kind are tried first, and heavier ones for as long as they may still be among the least.
-    """
-    seen = places[survey.is_recorded[places]]
-    plain = places[~survey.is_recorded[places]]
-    values: list[Floats] = [np.asarray(value(seen), dtype=np.float64)] if len(seen) else []
-    tried = [seen]
-    kind = survey.kind[plain]
-    begins = np.flatnonzero(np.concatenate(([True], kind[1:] != kind[:-1]))) if len(plain) else kind
-    low, end = begins, np.append(begins[1:], len(plain))
-    width = 1
-    while len(low):
-        high = np.minimum(low + width, end)
-        sizes = high - low
-        offsets = np.concatenate(([0], sizes.cumsum()))
-        at = plain[np.repeat(low - offsets[:-1], sizes) + np.arange(offsets[-1])]
-        found = np.asarray(value(at), dtype=np.float64)
-        tried.append(at)
-        values.append(found)
-        known = np.concatenate(values)
-        bound = smallest(known, count) if len(known) >= count else np.inf
-        more = (high < end) & (found[offsets[1:] - 1] <= bound)
-        low, end, width = high[more], end[more], width * _GROWTH
-    if not values:
-        return places
-    all_tried, known = np.concatenate(tried), np.concatenate(values)
-    if len(known) <= count:
-        return all_tried
-    return all_tried[known <= smallest(known, count)]
-
-
-def _clipped(margin: Values) -> Values:
+def _clipped(margin: Floats) -> Floats:
     """Return margins as they count among several: none less than nothing, none more than PAST."""
-
-    def value(places: Integers) -> Column:
-        found: Floats = np.nan_to_num(np.asarray(margin(places), dtype=np.float64), posinf=PAST)
-        return np.clip(found, 0.0, PAST)
-
-    return value
-
-
-def _past_of(survey: Survey) -> Values:
-    """Return how far places are past all bounds they fail."""
-
-    def value(places: Integers) -> Column:
-        return past(survey.judge(places))
-
-    return value
+    found: Floats = np.clip(np.nan_to_num(margin, posinf=PAST), 0.0, PAST)
+    return found
 
 
 class Shortlist:
@@ -149,7 +61,6 @@ class Shortlist:
         self._losses: Final = self.index.losses(
             *((limit.kind, limit.task) if limit else (LossKind.RELATIVE, None))
         )
-        self._fell: Final = [] if best_alone else survey.fell()
         self._accepted: Final = survey.accepted
         accepted = self._accepted
         rows = survey.rows if len(accepted) == len(survey) else survey.rows[accepted]
@@ -160,7 +71,7 @@ class Shortlist:
         tier = self._tiers(accepted, rows)
         self.census: Final = Census(
             rows=len(survey),
-            fell=np.array([np.count_nonzero(fell) for fell in self._fell], dtype=np.int64),
+            fell=survey.fell,
             tiers=tally(self.index, rows, tier),
             models=len(np.unique(self.index.model[survey.rows[survey.lightest_accepted]])),
             known=self._known(accepted),
@@ -194,10 +105,7 @@ class Shortlist:
         loss = np.zeros(len(accepted), dtype=np.bool_)
         for limit in self._scenario.constraints:
             if isinstance(limit, LossLimit) and not limit.certified_only:
-                judged = self.index.losses(limit.kind, limit.task).judged(
-                    limit.limit, confidence=limit.confidence
-                )
-                loss |= judged[rows] == CODE[Verdict.LIKELY]
+                loss |= ~survey.bounds(limit).certified(limit.limit, survey.at(accepted))
         if survey.seen is not None:
             own, _ = doubts(survey.seen.judgements, len(survey.recorded))
             at = survey.is_recorded[accepted]
@@ -241,21 +149,29 @@ class Shortlist:
         """Yield at least the first `count` accepted places of the ranking."""
         grades = np.flatnonzero(np.bincount(grade)).tolist()
         for each in grades:
-            places = accepted if len(grades) == 1 else accepted[grade == each]
+            alone = len(grades) == 1
+            among = grade == each
+            places = accepted if alone else accepted[among]
             if len(places) > count:
-                yield self._first(places, count)
+                yield self._first(places, self._order if alone else self._order[among], count)
                 return
             yield places
             count -= len(places)
             if not count:
                 return
 
-    def _first(self, places: Integers, count: int) -> Integers:
-        """Return the first `count` of places of one grade, by the keys of `planner.choose.rank.ranking_keys`."""
+    def _first(self, places: Integers, order: Codes32, count: int) -> Integers:
+        """Return the first `count` of places of one grade, by the keys of `planner.choose.rank.ranking_keys`.
+
+        `order` says where the loss of each of them stands among all.
+        """
         index, rows, loss = self.index, self.survey.rows, self._losses.value
-        objective = self._objective
-        if self._by_weight and self.survey.single:
-            places = least_by_weight(self.survey, places, count, objective)
+
+        def objective(at: Integers) -> Column:
+            if at is places and self._scenario.objective is Objective.MOST_ACCURATE:
+                return order
+            return self._objective(at)
+
         if self._scenario.objective is Objective.MOST_ACCURATE:
             second: tuple[Values, ...] = (
                 lambda at: -index.parameters[rows[at]],
@@ -263,17 +179,15 @@ class Shortlist:
             )
         else:
             second = (lambda at: np.nan_to_num(loss[rows[at]], nan=np.inf),)
-        return least(
-            places,
-            count,
-            (
-                objective,
-                *second,
-                self.survey.totals,
-                lambda at: ~index.fetchable[rows[at]],
-                lambda at: rows[at],
-            ),
+        rest: Keys = (
+            *second,
+            self.survey.totals,
+            lambda at: ~index.fetchable[rows[at]],
+            lambda at: rows[at],
         )
+        if self._by_weight and self.survey.single:
+            return least_by_weight(self.survey, places, count, objective, rest)
+        return least(places, count, (objective, *rest))
 
     @property
     def _by_weight(self) -> bool:
@@ -285,8 +199,6 @@ class Shortlist:
         survey = self.survey
         match self._scenario.objective:
             case Objective.MOST_ACCURATE:
-                if places is self._accepted:
-                    return self._order
                 return self._losses.order[survey.rows[places]]
             case Objective.SMALLEST:
                 return self.index.columns.weight_bytes[survey.rows[places]]
@@ -317,54 +229,60 @@ class Shortlist:
 
     def _misses(self, count: int) -> Iterator[Integers]:
         """Yield at least the first `count` near misses: those that came furthest, then those least past the bound."""
-        rows = self.survey.rows
-        for number in range(len(self._fell) - 1, -1, -1):
-            places = np.flatnonzero(self._fell[number])
+        survey = self.survey
+        for number in reversed(np.flatnonzero(survey.fell).tolist()):
+            places = np.flatnonzero(survey.fell_at(number))
             if len(places) > count:
-                value, by_weight = self._margin(number)
-                if by_weight:
-                    places = least_by_weight(self.survey, places, count, value)
-                else:
-                    places = self._least_lost(places, count, self.survey.judgements[number])
-                yield least(places, count, (value, lambda at: rows[at]))
+                yield self._nearest_past(places, count, number)
                 return
             yield places
             count -= len(places)
             if not count:
                 return
 
+    def _nearest_past(self, places: Integers, count: int, number: int) -> Integers:
+        """Return the first `count` of places by how far they are past the bound of a judgement, then by row."""
+        survey = self.survey
+        judgement = survey.judgements[number]
+        if judgement.is_placed and survey.single:
+            return least_by_weight(
+                survey, places, count, lambda at: self._margin(number, at), [lambda at: survey.rows[at]]
+            )
+        if is_by_row(judgement):
+            places = self._least_lost(places, count, judgement)
+        return least(places, count, (lambda at: self._margin(number, at), lambda at: survey.rows[at]))
+
     def _least_lost(self, places: Integers, count: int, judgement: Judgement) -> Integers:
         """Return at least the first `count` places by margin where it follows from the loss alone, else all."""
         limit = judgement.constraint
         if not isinstance(limit, LossLimit) or limit.limit <= 0:
             return places
-        values = self.index.losses(limit.kind, limit.task).value[self.survey.rows[places]]
+        values = self.survey.bounds(limit).value[self.survey.at(places)]
         pivot = smallest(np.fmin(values, np.inf), count)
         # Losses this close may be equally far past the limit.
         return places[values <= pivot + abs(pivot) * 1e-12] if np.isfinite(pivot) else places
 
-    def _margin(self, number: int) -> tuple[Values, bool]:
-        """Return how far places are past the bound of a judgement, and whether that never falls with weight."""
-        survey, index = self.survey, self.index
+    def _margin(self, number: int, places: Integers) -> Floats:
+        """Return how far places are past the bound of a judgement: all recorded, or all taken as if nothing had been."""
+        survey = self.survey
         judgement = survey.judgements[number]
         if is_by_row(judgement):
-            return (lambda at: by_row(index, judgement, survey.rows[at])), False
-        if judgement.is_placed:
-            return (lambda at: margins(survey.judge(at).judgements[number])), survey.single
-        by_kind = margins(survey.judgements[number])
-        return (lambda at: by_kind[survey.kind[at]]), False
+            return by_row(self.index, judgement, survey.rows[places])
+        if not judgement.is_placed:
+            return margins(judgement)[survey.kind[places]]
+        if survey.single and not survey.is_recorded[places].any():
+            return margins(survey.judge_placed(places, [number])[0])
+        return margins(survey.judge(places).judgements[number])
 
     def _nearest(self) -> Iterator[Integers]:
         """Yield at least the first NEAREST places by how many constraints they fail, and by how much."""
         survey = self.survey
-        count = survey.failures.sum(axis=0, dtype=np.uint8)
+        failing = np.array([pattern.bit_count() for pattern in survey.known.tolist()], dtype=np.int64)
         wanted = NEAREST
-        for failing in np.flatnonzero(np.bincount(count)).tolist():
-            places = np.flatnonzero(count == failing)
-            pattern = 2 ** np.arange(len(survey.judgements)) @ survey.failures[:, places]
-            for each in np.unique(pattern).tolist():
-                yield self._nearest_alike(places[pattern == each], each)
-            wanted -= len(places)
+        for many in np.unique(failing).tolist():
+            for pattern in survey.known[failing == many].tolist():
+                yield self._nearest_alike(np.flatnonzero(survey.patterns == pattern), pattern)
+            wanted -= int(survey.counts[failing == many].sum())
             if wanted <= 0:
                 return
 
@@ -374,16 +292,35 @@ class Shortlist:
         failing = [number for number in range(len(survey.judgements)) if pattern >> number & 1]
         if len(places) <= NEAREST:
             return places
+        by_place: Values = lambda at: survey.rows[at]  # noqa: E731
         if len(failing) == 1:
-            margin, by_weight = self._margin(failing[0])
-            value = _clipped(margin)
+            number = failing[0]
+            value: Values = lambda at: _clipped(self._margin(number, at))  # noqa: E731
+            by_weight = survey.single and survey.judgements[number].is_placed
         else:
-            value, by_weight = _past_of(survey), False
-            if survey.single and not any(is_by_row(survey.judgements[number]) for number in failing):
-                by_weight = True
+            value = lambda at: self._past(failing, at)  # noqa: E731
+            by_weight = survey.single and not any(is_by_row(survey.judgements[number]) for number in failing)
         if by_weight:
-            places = least_by_weight(survey, places, NEAREST, value)
-        return least(places, NEAREST, (value, lambda at: survey.rows[at]))
+            return least_by_weight(survey, places, NEAREST, value, [by_place])
+        return least(places, NEAREST, (value, by_place))
+
+    def _past(self, failing: list[int], places: Integers) -> Column:
+        """Return how far places are past all bounds that they fail, as `planner.choose.margins.past` adds them up."""
+        survey = self.survey
+        placed = [number for number in failing if survey.judgements[number].is_placed]
+        if not survey.single or survey.is_recorded[places].any():
+            return past(survey.judge(places))
+        judged = dict(zip(placed, survey.judge_placed(places, placed) if placed else (), strict=True))
+        total = np.zeros(len(places))
+        for number in failing:
+            judgement = survey.judgements[number]
+            if number in judged:
+                total += counted(judged[number])
+            elif is_by_row(judgement):
+                total += counted(judge_by_row(self.index, judgement, survey.rows[places]))
+            else:
+                total += counted(judgement)[survey.kind[places]]
+        return total
 
     def _loosened(self) -> Iterator[Integers]:
         """Yield the places that decide how far each constraint must be loosened to admit one."""

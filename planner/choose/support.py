@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Final
+
 import numpy as np
 
 from planner.choose.index import Index
@@ -14,6 +17,8 @@ from planner.estimate.columns import Integers
 from planner.estimate.evidence import DeviceEvidence
 
 SUPPORT = "support"
+_supported: Final = lru_cache(maxsize=4096)(supported)
+_capability: Final = lru_cache(maxsize=256)(capability_of)
 
 
 def support_of(index: Index, setting: Setting, row: int) -> SupportVerdict:
@@ -23,10 +28,10 @@ def support_of(index: Index, setting: Setting, row: int) -> SupportVerdict:
 
 def _verdict(index: Index, setting: Setting, scheme: int) -> SupportVerdict:
     device = setting.device
-    capability = capability_of(device.compute_capability) if device else None
+    capability = _capability(device.compute_capability) if device else None
     asked = next((c for c in setting.scenario.constraints if isinstance(c, RuntimeFilter)), None)
     version = asked.version if asked else None
-    return supported(index.schemes[scheme], capability=capability, runtime=setting.engine, version=version)
+    return _supported(index.schemes[scheme], capability=capability, runtime=setting.engine, version=version)
 
 
 def asked_of(setting: Setting) -> str:

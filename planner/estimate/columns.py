@@ -93,7 +93,11 @@ class Columns:
 
     def take(self, rows: Integers) -> Self:
         """Return the columns of `rows` only, in that order."""
-        return type(self)(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return type(self)(**{name: getattr(self, name)[rows] for name in NAMES})
+
+
+NAMES: Final = tuple(field.name for field in fields(Columns))
+"""Names of the columns."""
 
 
 def weight_spread(weights: Figure) -> tuple[float, float]:
@@ -230,7 +234,6 @@ def _scheme_facts(facts: dict[str, float], weights: Figure, scheme: Scheme) -> d
 def columns_of(rows: Iterable[tuple[Architecture, Figure, Scheme, int]]) -> Columns:
     """Return the columns of variants given as (architecture, weight bytes, scheme, runtime code)."""
     known: dict[Architecture, dict[str, float]] = {}
-    names = [field.name for field in fields(Columns)]
     table: list[list[float]] = []
     groups: dict[tuple[float, ...], int] = {}
     for architecture, weights, scheme, runtime in rows:
@@ -240,8 +243,8 @@ def columns_of(rows: Iterable[tuple[Architecture, Figure, Scheme, int]]) -> Colu
         values = {**facts, **_scheme_facts(facts, weights, scheme), "runtime": runtime}
         alike = (values["shape"], values["kv_bits"], values["element_bytes"], runtime)
         values["group"] = groups.setdefault(alike, len(groups))
-        table.append([values[name] for name in names])
-    matrix = np.array(table, dtype=np.float64).reshape(len(table), len(names)).T
+        table.append([values[name] for name in NAMES])
+    matrix = np.array(table, dtype=np.float64).reshape(len(table), len(NAMES)).T
     kinds = {
         "shape": np.int64,
         "heads": np.int64,
@@ -256,7 +259,7 @@ def columns_of(rows: Iterable[tuple[Architecture, Figure, Scheme, int]]) -> Colu
     }
     columns: dict[str, Any] = {
         name: np.ascontiguousarray(column.astype(kinds.get(name, np.float64)))
-        for name, column in zip(names, matrix, strict=True)
+        for name, column in zip(NAMES, matrix, strict=True)
     }
     for column in columns.values():
         column.setflags(write=False)  # shared by every question

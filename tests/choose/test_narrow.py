@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.choose import narrow
-from planner.choose.feasible import accepts_any, assess_rows
+from planner.choose.acceptable import accepts_any
+from planner.choose.feasible import assess_rows
 from planner.choose.index import Index
+from planner.choose.least import Values, least, smallest
 from planner.choose.planner import plan
 from planner.choose.rank import rank
 from planner.choose.setting import resolve
-from planner.choose.shortlist import Values, least, smallest
 from planner.choose.survey import Survey, is_by_row
 from planner.domain.constraint import Constraint, CostBasis, CostLimit, ThroughputFloor
 from planner.domain.lifecycle import LifecycleState, VariantState
