@@ -8,7 +8,7 @@ import { MEANING } from "./StateBadge";
 import { VariantName } from "./VariantName";
 
 const COLUMNS: Column<VariantState>[] = [
-  { heading: "State", cell: (row) => row.state ?? "active" },
+  { heading: "State", cell: (row) => <span className="tight">{row.state ?? "active"}</span> },
   { heading: "Reason", cell: (row) => row.reason && <Prose text={row.reason} /> },
   {
     heading: "Instead",

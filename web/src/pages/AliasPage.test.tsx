@@ -124,6 +124,15 @@ describe("AliasPage", () => {
     expect(screen.queryByRole("button", { name: "Roll back" })).toBeNull();
   });
 
+  it("says that there never was such an alias", async () => {
+    const absent = { title: "Not found", status: 404, detail: "no alias `prod`" };
+    serve({ ...REGISTRY, "/api/v1/aliases/prod": absent, "/api/v1/aliases/prod/moves": absent });
+    await visit("/aliases/prod");
+    expect(await screen.findByText(/There is no alias/)).toBeVisible();
+    expect(await screen.findByText("It was never made.")).toBeVisible();
+    expect(screen.queryByRole("alert")).toBeNull();
+  });
+
   it("offers no move to those who may not make it, and says what is missing", async () => {
     serve({ ...ALIAS, "/api/v1/whoami": { auth: "writes", name: "anonymous", may: ["read"] } });
     await visit("/aliases/prod");

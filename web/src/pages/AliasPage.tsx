@@ -13,6 +13,13 @@ import { VariantName } from "../components/VariantName";
 import { formatTime } from "../format";
 import { useTitle } from "../useTitle";
 
+/** A page of the moves of an alias, newest first; none for one that never was. */
+async function movesOf(name: string, cursor: string | null, signal: AbortSignal) {
+  const params = { path: { name }, query: { cursor } };
+  const answer = await api.GET("/api/v1/aliases/{name}/moves", { params, signal });
+  return answer.response.status === 404 ? { items: [] } : unwrap(answer);
+}
+
 const MOVES: Column<AliasMove>[] = [
   { heading: "Move", cell: (row) => row.number },
   { heading: "When", cell: (row) => formatTime(row.moved_at) },
@@ -157,14 +164,7 @@ export function AliasPage({ name, at, onAt }: Props) {
         heading="Every move"
         empty="It was never made."
         queryKey={["aliases", "moves", name]}
-        load={async (cursor, signal) =>
-          unwrap(
-            await api.GET("/api/v1/aliases/{name}/moves", {
-              params: { path: { name }, query: { cursor } },
-              signal,
-            }),
-          )
-        }
+        load={(cursor, signal) => movesOf(name, cursor, signal)}
       >
         {(rows: AliasMove[]) => (
           <DataTable caption="Moves" columns={MOVES} rows={rows} rowKey={(row) => String(row.number)} />
