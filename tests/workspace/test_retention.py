@@ -124,6 +124,22 @@ def test_a_variant_that_is_withheld_is_not_active_again_by_registering_it(worksp
     assert workspace.state("old-1").current.state is LifecycleState.QUARANTINED
 
 
+@pytest.mark.parametrize(
+    "state", [LifecycleState.QUARANTINED, LifecycleState.YANKED, LifecycleState.DEPRECATED]
+)
+def test_what_was_withheld_before_it_was_deleted_comes_back_so(workspace, three, tmp_path, state):
+    workspace.set_state("old-1", SetState(state=state, reason="bad", replacement="keep-1"))
+    apply(workspace)
+    assert workspace.state("old-1").current.state is LifecycleState.DELETED
+    collect_all(workspace, NOW)
+    done = workspace.register(tmp_path / "old-1")
+    (said,) = [warning for warning in done.warnings if "was deleted" in warning]
+    assert f"so it is as before {state.value}: bad" in said
+    found = workspace.state("old-1").current
+    assert (found.state, found.reason) == (state, "bad")
+    assert found.replacement_id == workspace.variant("keep-1").id
+
+
 def test_only_what_is_old_enough_is_collected(workspace):
     young, aged = loose(workspace, b"young", age=50), loose(workspace, b"aged", age=150)
     asked = loose(workspace, b"asked about", age=150)
