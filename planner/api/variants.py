@@ -39,6 +39,10 @@ def list_variants(
     max_weight_bytes: Annotated[int | None, QueryParameter(ge=1, le=MAX_BYTES)] = None,
     min_bits: Bits = None,
     max_bits: Bits = None,
+    max_loss: Annotated[
+        float | None,
+        QueryParameter(ge=-1, le=1, description="Relative loss over all tasks, as a fraction: 0.01 for 1 %."),
+    ] = None,
     search: Search = None,
     sort: Annotated[VariantSort, QueryParameter(description="Order of the list.")] = VariantSort.NAME,
     limit: Limit = DEFAULT_LIMIT,
@@ -53,6 +57,7 @@ def list_variants(
         max_weight_bytes=max_weight_bytes,
         min_bits=min_bits,
         max_bits=max_bits,
+        max_loss=max_loss,
         search=search,
     )
     return service.variants(wanted, sort=sort, limit=limit, cursor=cursor)

@@ -61,6 +61,8 @@ class VariantFilter(
     min_bits: int | None = None
     """Nominal bits: 4 for int4-g128 and for q4_k_m, whatever their scales add."""
     max_bits: int | None = None
+    max_loss: float | None = None
+    """Relative loss over all tasks, as a fraction; variants whose loss is not known do not pass."""
     search: str | None = None
     """Words that must all occur in the name, model or scheme, in any letter case, or begin the digest (12 digits or more)."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Any, Final
 
@@ -166,6 +167,10 @@ def _conditions(tx: Transaction, where: VariantFilter) -> list[ColumnElement[boo
         conditions.append(Variants.nominal_bits >= check_integer("min_bits", where.min_bits))
     if where.max_bits is not None:
         conditions.append(Variants.nominal_bits <= check_integer("max_bits", where.max_bits))
+    if where.max_loss is not None:
+        if not math.isfinite(where.max_loss):
+            raise InvalidInput("max_loss", f"{where.max_loss} is no fraction", allowed="a finite number")
+        conditions.append(Variants.loss <= where.max_loss)
     return conditions
 
 

@@ -96,6 +96,10 @@ def test_filters_sort_and_pages(shared_api: Api) -> None:
     assert sorted(by_weight) == sorted(everything)
     four = ids("&min_bits=4&max_bits=4")
     assert 0 < len(four) < len(everything)
+    rows = shared_api.get("/api/v1/variants?max_loss=0.01&sort=-loss&limit=200").json()["items"]
+    assert rows
+    assert all(row["loss"]["value"] <= 0.01 for row in rows), "what is not known does not pass"
+    assert shared_api.get("/api/v1/variants?max_loss=2").status_code == 422
     weights = [
         row["variant"]["weight_bytes"]["value"]
         for row in shared_api.get("/api/v1/variants?sort=-weight_bytes&limit=200").json()["items"]

@@ -204,6 +204,8 @@ def test_filters(shelf, all_pages, where, expected):
         VariantFilter(scheme="x" * 500),
         VariantFilter(max_weight_bytes=2**70),
         VariantFilter(min_bits=-1),
+        VariantFilter(max_loss=float("nan")),
+        VariantFilter(max_loss=float("inf")),
         VariantFilter(model="a\0"),
     ],
 )

@@ -21,6 +21,11 @@ from planner.domain.variant import FileFormat
 @click.option("--fetchable", is_flag=True, help="Only variants whose files are in the registry.")
 @click.option("--max-size", metavar="SIZE", help='Only weights up to SIZE of memory, such as "12GB".')
 @click.option(
+    "--max-loss",
+    type=click.FloatRange(-1, 1),
+    help="Only variants known to lose at most this fraction over all tasks, such as 0.01.",
+)
+@click.option(
     "--sort",
     type=click.Choice([order.value for order in VariantSort]),
     default="name",
@@ -38,6 +43,7 @@ def command(
     file_format: str | None,
     fetchable: bool,
     max_size: str | None,
+    max_loss: float | None,
     sort: str,
     limit: int,
     cursor: str | None,
@@ -50,6 +56,7 @@ def command(
         format=FileFormat(file_format) if file_format else None,
         fetchable=True if fetchable else None,
         max_weight_bytes=parse_bytes(max_size, field="--max-size", binary=True) if max_size else None,
+        max_loss=max_loss,
     )
     with session.service() as service:
         page = service.variants(wanted, sort=VariantSort(sort), limit=limit, cursor=cursor)
