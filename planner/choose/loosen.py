@@ -169,22 +169,23 @@ def _loosen_context(assessment: Assessment, at: Integers) -> Iterator[Change]:
 
 
 def _loosen_rate(assessment: Assessment, needed: Floats, at: Integers) -> Iterator[Change]:
-    """Yield the highest rate that the replicas of one of the positions serve."""
+    """Yield the highest rate that the replicas of one of the positions serve; none where no time is known or none is left."""
     scenario = assessment.setting.scenario
     shares = (assessment.setting.devices // assessment.terms.degree[at]) / needed
     shares = shares[np.isfinite(shares)]
-    if scenario.rate is None or not len(shares):
+    if scenario.rate is None:
         return
-    most = scenario.rate * float(shares.max())
+    most = scenario.rate * float(shares.max()) if len(shares) else 0.0
     rate = round_down(most, 1.0 if most >= 10 else 0.01)
-    if 0 < rate < scenario.rate:
-        yield Change(
-            key=RATE,
-            before=f"{scenario.rate:g} requests per second",
-            after=f"{rate:g} requests per second",
-            amount=relative_change(rate, scenario.rate),
-            scenario=msgspec.structs.replace(scenario, rate=rate),
-        )
+    if rate >= scenario.rate:
+        return
+    yield Change(
+        key=RATE,
+        before=f"{scenario.rate:g} requests per second",
+        after=f"{rate:g} requests per second" if rate > 0 else DROPPED,
+        amount=relative_change(rate, scenario.rate) if rate > 0 else None,
+        scenario=msgspec.structs.replace(scenario, rate=rate if rate > 0 else None),
+    )
 
 
 def with_input(scenario: Scenario, tokens: int) -> Change:

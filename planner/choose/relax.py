@@ -29,6 +29,8 @@ from planner.domain.scenario import Scenario, SelectorKind
 from planner.estimate.columns import Booleans, Integers
 
 MAX_DEVICES: Final = 64
+MAX_AT_ONCE: Final = 1024
+"""Most requests at the same time that one replica is offered to take for a request rate."""
 NEAREST_TRIED: Final = 5
 
 
@@ -69,6 +71,25 @@ def _by_workload(
         return None
     # Speed limits and recordings need not be monotone in the workload, so every step is tried, the least first.
     return next(change for step in steps if works(change := make(setting.scenario, step)))
+
+
+def _by_more_at_once(assessment: Assessment, rows: Integers) -> Change | None:
+    """Return the least power of two of requests at the same time with which one of the rows serves the rate asked for.
+
+    A replica that takes one request at a time is far from what it can do: a rate is served by taking more at once first.
+    """
+    scenario = assessment.setting.scenario
+    if scenario.rate is None or not len(rows):
+        return None
+    asked = scenario.workload.concurrency
+    first = math.ceil(math.log2(asked + 1))
+    for power in range(first, MAX_AT_ONCE.bit_length()):
+        change = with_concurrency(scenario, 2**power)
+        if accepts_any(
+            assessment.index, resolve(change.scenario, assessment.index, now=assessment.setting.now), rows
+        ):
+            return change
+    return None
 
 
 def _by_devices(assessment: Assessment, rows: Integers) -> Change | None:
@@ -147,6 +168,7 @@ def _single_changes(assessment: Assessment, accepted: Integers) -> Iterator[Chan
     rows = assessment.rows[_only(assessment, failures, ON_WORKLOAD)]
     yield from _by_split(setting.scenario)
     found = (
+        _by_more_at_once(assessment, rows),
         _by_workload(assessment, rows, workload.input_tokens, with_input),
         _by_workload(assessment, rows, workload.concurrency, with_concurrency),
         _by_devices(assessment, assessment.rows[_only(assessment, failures, ON_HARDWARE)]),

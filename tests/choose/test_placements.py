@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from planner.choose.planner import plan
 from planner.domain.constraint import LatencyLimit, LatencyMetric, LossLimit, ThroughputFloor
-from planner.domain.outcome import Recommended
+from planner.domain.outcome import Infeasible, Recommended
 from planner.domain.scenario import Hardware, ModelSelector, Objective, Scenario, SelectorKind
 from planner.domain.units import GIB
 from planner.domain.workload import Workload
@@ -120,3 +120,33 @@ def test_what_a_placement_carries_is_the_most_that_fits(scenario: Scenario, seed
     assert fits(input_tokens=placed.max_context - output)
     if placed.max_context != longest:
         assert not fits(input_tokens=placed.max_context - output + 1)
+
+
+def test_a_rate_that_one_request_at_a_time_cannot_serve_is_offered_more_at_once() -> None:
+    index = generate(24, seed=1, workload=Workload()).index()
+    scenario = Scenario(hardware=Hardware(device_id=GPU.id), rate=1.0)
+    outcome = plan(scenario, index)
+    assert isinstance(outcome, Infeasible)
+    offered = {relaxation.key: relaxation for relaxation in outcome.relaxations}
+    relaxation = offered["workload.concurrency"]
+    assert relaxation.scenario.workload.concurrency > 1
+    served = plan(relaxation.scenario, index)
+    assert isinstance(served, Recommended)
+    assert served.chosen.serving is not None
+    assert served.chosen.serving.replicas <= served.chosen.serving.available
+    half = msgspec.structs.replace(
+        scenario,
+        workload=Workload(concurrency=relaxation.scenario.workload.concurrency // 2),
+    )
+    assert isinstance(plan(half, index), Infeasible)
+
+
+def test_a_rate_is_offered_to_be_dropped_where_no_time_is_known() -> None:
+    index = generate(24, seed=1).index()
+    scenario = Scenario(hardware=Hardware(memory_bytes=40 * GIB), rate=1.0)
+    outcome = plan(scenario, index)
+    assert isinstance(outcome, Infeasible)
+    assert [(relaxation.key, relaxation.after) for relaxation in outcome.relaxations] == [
+        ("rate", "not limited")
+    ]
+    assert outcome.relaxations[0].scenario.rate is None
