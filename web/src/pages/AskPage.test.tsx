@@ -25,6 +25,14 @@ describe("AskPage", () => {
     expect(screen.getByRole("searchbox")).toHaveValue("");
   });
 
+  it("offers a question about cost, and says what it needs", async () => {
+    serve({ "/api/v1/recommend": recommended, "/api/v1/presets": [] });
+    const { router } = await visit("/");
+    expect(await screen.findByText(/is known for devices in the price file/)).toBeVisible();
+    await userEvent.click(screen.getByRole("button", { name: "8B on 4090, under $2 per hour" }));
+    await waitFor(() => expect(router.state.location.search).toEqual({ q: "8B on 4090, under $2 per hour" }));
+  });
+
   it("answers an address with a question in it", async () => {
     serve({ "/api/v1/presets": [], "/api/v1/recommend": recommended });
     await visit(`/?q=${encodeURIComponent("24GB显存跑13B")}`);

@@ -14,6 +14,9 @@ const EXAMPLES = [
   "24GB显存跑13B，精度损失不超过1%",
 ];
 
+/** Apart from the others: without a price file nothing satisfies it. */
+const COST_EXAMPLE = "8B on 4090, under $2 per hour";
+
 /** Adds a preset's name to a question, once. */
 export function withPreset(text: string, id: string): string {
   const parts = text
@@ -84,9 +87,12 @@ export function AskPage({ query, onAsk }: { query: string | undefined; onAsk: (t
           </ul>
           <p className="muted">
             Name a model, size or family; hardware by memory or by name; limits on loss, latency, throughput,
-            context, disk or cost; and what matters most. Cost, as in “8B on 4090, under $2 per hour”, is
-            known for devices in the price file that the server was started with. Every answer shows what was
-            understood and the evidence it stands on.
+            context, disk or cost; and what matters most. Cost, as in{" "}
+            <button type="button" className="link" onClick={() => onAsk(COST_EXAMPLE)}>
+              {COST_EXAMPLE}
+            </button>
+            , is known for devices in the price file that the server was started with. Every answer shows what
+            was understood and the evidence it stands on.
           </p>
         </section>
       )}
