@@ -96,6 +96,7 @@ REFUSALS: Final[Mapping[str, tuple[str, str | None]]] = {
     "exclusion": ("only schemes and formats can be excluded; models, devices, runtimes and licenses are chosen", "not int4"),
     "kv cache": ("the precision of the KV cache belongs to each variant's scheme and is not part of a scenario", None),
     "offload": (OFFLOAD, "cpu with 64GB RAM"),
+    "carried": ("what a placement holds, in context and in requests at once, is in every answer; ask about model and hardware alone", None),
     "size range": ("a size class is one size, not a range; ask once per model size", None),
     "open source": ("which licenses count as open is not defined; name one", "apache license"),
 }  # fmt: skip
@@ -218,6 +219,8 @@ def refusal(text: str) -> str:
     """Return the key of REFUSALS for a word that cannot be answered."""
     if text in {"w", "watt", "watts"}:
         return "power"
+    if re.search(r"^(?:max|longest|largest|how)|多少|几个?(?:用户|并发|请求)", text):
+        return "carried"
     if re.search(r"off-?load|卸载", text):
         return "offload"
     if re.search(r"kv[ -]?cache|kv ?缓存", text):
