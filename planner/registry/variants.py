@@ -161,6 +161,11 @@ def _conditions(tx: Transaction, where: VariantFilter) -> list[ColumnElement[boo
         conditions.append(Variants.file_format == where.format.value)
     if where.fetchable is not None:
         conditions.append(Variants.fetchable == where.fetchable)
+    return conditions + _bounds(where)
+
+
+def _bounds(where: VariantFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
     if where.max_weight_bytes is not None:
         conditions.append(Variants.weight_bytes <= check_integer("max_weight_bytes", where.max_weight_bytes))
     if where.min_bits is not None:
