@@ -13,6 +13,7 @@ import struct
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Final
 
@@ -144,7 +145,7 @@ class Chunks:
         found: list[Chunk] = []
         with disk_errors("staging a xorb"):
             file = staged.open("xb", buffering=1 << 20)
-        with file:
+        with _closing(file):
             for record in read_records(pieces):
                 with disk_errors("writing a xorb"):
                     file.write(record.sent)
@@ -194,6 +195,19 @@ class Chunks:
             yield
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def _closing(file: BufferedIOBase) -> Generator[None]:
+    """Close `file` at the end. After an error nothing is to be saved, and what closing says would hide what went wrong."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            file.close()
+        raise
+    with disk_errors("closing a xorb"):
+        file.close()
 
 
 def _from_xorb(file: int, chunk: Chunk) -> bytes:

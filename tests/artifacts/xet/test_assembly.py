@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import resource
 import struct
 import time
 from contextlib import suppress
@@ -16,7 +17,7 @@ from planner.artifacts.local import LocalStore
 from planner.artifacts.xet.assembly import assemble
 from planner.artifacts.xet.chunks import UNUSED_SECONDS, Chunks
 from planner.artifacts.xet.shard import read_files
-from planner.errors import IntegrityFailure, InvalidInput
+from planner.errors import IntegrityFailure, InvalidInput, OutOfSpace
 from tests.artifacts.xet.written import END, GROUPED, TAG, file, shard, term, xorb
 
 LIMIT = 10**9
@@ -181,3 +182,17 @@ def test_xorbs_that_nobody_goes_on_with_are_swept(store, chunks, tmp_path) -> No
     old = time.time() - UNUSED_SECONDS - 10
     os.utime(root / name[:2] / name, (old, old))
     assert Chunks(root, store).add(name, [sent]) is True
+
+
+def test_a_full_disk_is_said_and_nothing_stays(chunks, tmp_path) -> None:
+    """What is buffered cannot be written when the file is closed either, which must not hide why."""
+    name, sent = xorb(*(random.Random(n).randbytes(60_000) for n in range(10)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OutOfSpace, match="disk full while"):
+            chunks.add(name, [sent])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert files_under(tmp_path) == []
+    assert chunks.add(name, [sent]) is True
