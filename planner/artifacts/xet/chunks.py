@@ -13,9 +13,8 @@ import struct
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from io import BufferedIOBase
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -198,7 +197,7 @@ class Chunks:
 
 
 @contextmanager
-def _closing(file: BufferedIOBase) -> Generator[None]:
+def _closing(file: BinaryIO) -> Generator[None]:
     """Close `file` at the end. After an error nothing is to be saved, and what closing says would hide what went wrong."""
     try:
         yield
