@@ -6,6 +6,7 @@ import rich_click as click
 from rich.text import Text
 
 from planner.cli.session import Session, console, session_options
+from planner.errors import InvalidInput
 
 
 @click.command("unpin")
@@ -13,6 +14,12 @@ from planner.cli.session import Session, console, session_options
 @session_options
 def command(*, session: Session, pin: str) -> None:
     """Take PIN away, by its id (`planner pins`): the variant's files are kept no longer than other rules say."""
+    if "/" in pin or ":" in pin:
+        raise InvalidInput(
+            "PIN",
+            f"`{pin[:80]}` names a variant, which may have several pins",
+            allowed="an id that `planner pins` lists",
+        )
     with session.service() as service:
         gone = service.unpin(pin)
     if session.json:
