@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from planner.domain.scheme import ActivationScaling, NumberFormat, Precision, Scheme
-from planner.errors import InvalidInput
 from planner.domain.scheme_label import check_claim, check_name
+from planner.errors import InvalidInput
 
 INT4 = Scheme(weight=Precision(format=NumberFormat.INT4, group_size=128))
 INT8 = Scheme(weight=Precision(format=NumberFormat.INT8))
