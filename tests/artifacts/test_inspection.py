@@ -157,7 +157,7 @@ def test_without_a_configuration_the_architecture_is_unknown(tmp_path: Path):
 
 
 def test_a_network_described_in_other_words_keeps_its_bytes(tmp_path: Path):
-    document = {"model_type": "gpt2", "n_layer": 2, "n_embd": 128, "n_head": 4, "vocab_size": 320}
+    document = {"model_type": "another", "depth": 2, "width": 128, "n_head": 4, "vocab_size": 320}
     found = inspect(write(tmp_path, llama(writers.plain), document))
     assert found.architecture is None
     assert found.weight_bytes == 2 * PARAMETERS

@@ -56,17 +56,18 @@ def test_a_deadlock_is_a_conflict(stocked, make):
     both = threading.Barrier(2)
     outcomes: list[object] = []
 
-    def move(first: str, second: str) -> None:
+    def lock(first: str, second: str) -> None:
+        row = text("SELECT name FROM aliases WHERE name = :name FOR UPDATE")
         try:
-            with stocked.write() as tx:
-                aliases.move(tx, first, ids[1], expected=ids[0], actor="ci", now=make.now)
-                both.wait()
-                aliases.move(tx, second, ids[1], expected=ids[0], actor="ci", now=make.now)
+            with stocked.write() as tx, translated():
+                tx.connection.execute(row, {"name": first})
+                both.wait(10)
+                tx.connection.execute(row, {"name": second})
             outcomes.append(None)
         except Conflict as error:
             outcomes.append(error.message)
 
-    threads = [threading.Thread(target=move, args=pair) for pair in (("a", "b"), ("b", "a"))]
+    threads = [threading.Thread(target=lock, args=pair) for pair in (("a", "b"), ("b", "a"))]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -79,7 +79,7 @@ def test_without_a_repository_the_rule_confines(shared):
 
 HOSTILE: dict[str, dict[str, Any]] = {
     "expired": {"exp": int(time.time()) - 120},
-    "not yet": {"nbf": int(time.time()) + 600},
+    "not yet": {"nbf": int(time.time()) + 30 * 86_400},
     "issued tomorrow": {"iat": int(time.time()) + 86_400, "exp": int(time.time()) + 86_500},
     "lives for a year": {"exp": int(time.time()) + 365 * 86_400},
     "for someone else": {"aud": "https://huggingface.co"},
