@@ -19,10 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from planner.registry import Registry, open_registry
 from planner.registry.engine import Engines, connect
 from planner.registry.tables import Base
+
+# How long an example takes says more about what else the machine does than about the code.
+settings.register_profile("any-machine", deadline=None)
+settings.load_profile("any-machine")
 
 DATABASES = [
     pytest.param("sqlite", id="sqlite"),

@@ -219,13 +219,13 @@ def test_a_taken_port_is_an_error_with_a_hint(data_dir: Path) -> None:
 def test_what_is_hardly_http(data_dir: Path, raw: bytes) -> None:
     with running_server(data_dir) as server:
         with socket.create_connection(address(server.url), timeout=10) as connection:
-            connection.sendall(raw)
-            connection.shutdown(socket.SHUT_WR)
             answer = b""
-            try:
+            try:  # a server that has seen enough may hang up at any moment
+                connection.sendall(raw)
+                connection.shutdown(socket.SHUT_WR)
                 while part := connection.recv(65536):
                     answer += part
-            except ConnectionError:
+            except OSError:
                 pass
         assert b" 500 " not in answer.split(b"\r\n")[0]
         with Client(server.url) as client:

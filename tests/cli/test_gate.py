@@ -23,17 +23,20 @@ from planner.settings import load_settings
 from planner.workspace import Workspace
 from tests.gate.builds import evaluated, register
 from tests.registry.test_gates import report as made_report
+from tests.workspace.fixtures import data_template
+
+__all__ = ["data_template"]
 
 ROOT = Path(__file__).parents[2]
 RULES = "version: 1\nname: chat\ntasks:\n  - {task: maths, margin: 2%}\non_pass: {move_alias: prod}\n"
 
 
 @pytest.fixture
-def home(tmp_path, data_dir):
+def home(tmp_path, data_template):
     """A data folder of the test's own, with a base and a build of it that is not evaluated."""
     import shutil
 
-    folder = Path(shutil.copytree(data_dir, tmp_path / "home"))
+    folder = Path(shutil.copytree(data_template, tmp_path / "home"))
     with Workspace(load_settings({}, data_dir=folder)) as workspace:
         base = register(workspace, tmp_path, "base", seed=1)
         register(workspace, tmp_path, "build", seed=2, base=base.id)
@@ -209,8 +212,10 @@ def test_waiting_gives_up_when_nothing_is_left_to_wait_for(gate, home, tmp_path,
 
     def work() -> None:
         with Workspace(load_settings({}, data_dir=home)) as workspace:
-            while (lease := workspace.lease(worker="w")) is None:
+            end = time.monotonic() + 60
+            while (lease := workspace.lease(worker="w")) is None and time.monotonic() < end:
                 time.sleep(0.05)
+            assert lease is not None
             workspace.complete(lease.job.id, token=lease.token, result={})
 
     worker = threading.Thread(target=work)
