@@ -51,7 +51,9 @@ class JobRefused(JobFailed):
 
 def is_refusal(error: BaseException) -> bool:
     """Return whether the error is about what was asked for or handed in, a wrong file included, and not about the work."""
-    return isinstance(error, JobRefused | InvalidInput) or failure_of(error).reason is FailureReason.INVALID_JOB
+    return (
+        isinstance(error, JobRefused | InvalidInput) or failure_of(error).reason is FailureReason.INVALID_JOB
+    )
 
 
 def failed(failure: Failure, *, refused: bool = False) -> JobFailed:

@@ -150,7 +150,19 @@ def create_app(
         guards=[check_query, check_lease],
     )
     app = Litestar(
-        route_handlers=[v1, hub.router, hub_write.router, hub_commit.router, hub_lfs.router, hub_xet.token_router, hub_xet.router, oauth.router, badge.badge, MetricsController, dashboard.router],
+        route_handlers=[
+            v1,
+            hub.router,
+            hub_write.router,
+            hub_commit.router,
+            hub_lfs.router,
+            hub_xet.token_router,
+            hub_xet.router,
+            oauth.router,
+            badge.badge,
+            MetricsController,
+            dashboard.router,
+        ],
         lifespan=[lifespan],
         dependencies={
             "service": Provide(provide_service, sync_to_thread=False),

@@ -68,7 +68,9 @@ def scan(
 
 def is_left_out(path: str) -> bool:
     """Return whether a file with this path inside a folder is no part of a variant: hidden, a cache of Python's, or its signature."""
-    return path == SIGNATURE_NAME or any(part.startswith(".") or part in _SKIPPED_FOLDERS for part in path.split("/"))
+    return path == SIGNATURE_NAME or any(
+        part.startswith(".") or part in _SKIPPED_FOLDERS for part in path.split("/")
+    )
 
 
 def _walk(folder: Path, prefix: str, root: Path, depth: int = 0) -> Iterator[tuple[str, Path]]:

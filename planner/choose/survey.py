@@ -168,9 +168,13 @@ class Survey:
             possible = np.union1d(possible, found[self.recorded].astype(np.int64))
         return found, possible
 
-    @cached_property
+    @property
     def failures(self) -> Booleans:
         """Per judgement and place, whether it fails."""
+        return self._failures
+
+    @cached_property
+    def _failures(self) -> Booleans:
         return unpacked(self.patterns, len(self.judgements))
 
     def judge_placed(self, places: Integers, numbers: Sequence[int]) -> list[Judgement]:

@@ -27,7 +27,6 @@ def bandwidth_share(profile: Profile, point: ProfilePoint) -> float | None:
     if (
         not isinstance(bandwidth, int | float)
         or bandwidth <= 0
-        or memory is None
         or memory.weights_bytes is None
         or tpot is None
         or tpot.p50 is None

@@ -256,7 +256,9 @@ class Uploading(Recording):
     def _places(self, artifacts: Iterable[Artifact]) -> dict[str, Path]:
         """Return where the bytes of files lie. Raises Conflict naming a file whose bytes are not here."""
         wanted = list(artifacts)
-        self.missing([artifact.sha256 for artifact in wanted])  # what is here stays, until the commit names it
+        self.missing(
+            [artifact.sha256 for artifact in wanted]
+        )  # what is here stays, until the commit names it
         found: dict[str, Path] = {}
         for artifact in wanted:
             place = self.store.path(artifact.sha256)

@@ -17,7 +17,21 @@ from planner.workspace.webhooks import Webhooks
 from planner.workspace.working import Working
 
 
-class Workspace(Gating, ByReference, Deploying, Explaining, Browsing, Importing, Serving, Working, Lifecycle, Aliasing, Retention, Webhooks, Identity):
+class Workspace(
+    Gating,
+    ByReference,
+    Deploying,
+    Explaining,
+    Browsing,
+    Importing,
+    Serving,
+    Working,
+    Lifecycle,
+    Aliasing,
+    Retention,
+    Webhooks,
+    Identity,
+):
     """Implements `planner.wire.service.Service` and `planner.wire.serving.Serving` over a registry and a store on this machine.
 
     `Workspace(settings)` opens them: migrations are applied and the built-in catalogue is brought up to date. Thread-safe.

@@ -441,7 +441,11 @@ def test_what_is_refused_before_routing_is_counted(serving, workspace):
         lines = api.get("/metrics", headers=reader).text.splitlines()
         return sum(float(line.removeprefix(said)) for line in lines if line.startswith(said))
 
-    asked = [("GET", "not-authenticated", {}), ("POST", "not-allowed", reader), ("other", "not-allowed", reader)]
+    asked = [
+        ("GET", "not-authenticated", {}),
+        ("POST", "not-allowed", reader),
+        ("other", "not-allowed", reader),
+    ]
     before = [counted(method, code) for method, code, _ in asked]
     api.get("/api/v1/models")
     api.post("/api/v1/jobs", json={}, headers=reader)

@@ -24,7 +24,7 @@ GIB = 2**30
 def fill(database: str, lines: list[dict[str, Any]]) -> None:
     """Write every line as a model version with tags."""
     import sqlalchemy
-    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore  # type: ignore[import-not-found]
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
     SqlAlchemyStore(f"sqlite:///{database}")
     engine = sqlalchemy.create_engine(f"sqlite:///{database}")
@@ -60,7 +60,7 @@ def main(database: str) -> None:
     """Fill the registry from standard input, search it, print the times."""
     lines = [json.loads(line) for line in sys.stdin]
     fill(database, lines)
-    from mlflow import MlflowClient  # type: ignore[import-not-found]
+    from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{database}", registry_uri=f"sqlite:///{database}")
     found: list[Any] = []

@@ -188,6 +188,7 @@ def test_a_pushed_commit_is_a_name_of_its_variant(registry, make, commit):
         one = make.variant("int8")
         variants.register(tx, one)
         pushed = uploads.head(tx, REPOSITORY, MAIN)
+        assert pushed is not None
         uploads.note(tx, REPOSITORY, pushed.id, variant_id=one.id, reason=None)
         uploads.add_ref(tx, REPOSITORY, "v1", pushed.id, is_tag=True)
     with registry.read() as tx:

@@ -59,7 +59,9 @@ def workers_table(rows: Iterable[WorkerRow]) -> Table:
 
 def print_job(console: Console, job: Job) -> None:
     """Print one job: its fields, its attempts, its result, and, when it is parked, the evidence and the way on."""
-    skipped = {"attempts", "unmatched", "spec", "result"} | (set() if job.forgiven else {"forgiven"})
+    skipped = {"attempts", "unmatched", "spec", "result"}
+    if not job.forgiven:
+        skipped.add("forgiven")
     console.print(record(job, skip=frozenset(skipped)))
     print_document(console, "asked for", {key: value for key, value in job.spec.items() if key != "kind"})
     if job.unmatched is not None:

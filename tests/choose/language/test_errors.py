@@ -211,7 +211,11 @@ def test_a_comparator_that_contradicts_the_quantity_is_explained(
         ("8b with 8bit kv cache", "8bit kv cache", "KV cache"),
         ("70B on 24GB with 64GB RAM", "64GB RAM", "offloading"),
         ("what's the max context of llama 3.1 8b on 24GB", "max context", "in every answer"),
-        ("how many concurrent users can llama 3.1 8b serve on a 4090", "how many concurrent users", "in every answer"),
+        (
+            "how many concurrent users can llama 3.1 8b serve on a 4090",
+            "how many concurrent users",
+            "in every answer",
+        ),
         ("4090上的llama 3.1 8b能支持多少用户", "多少用户", "in every answer"),
         ("4090 + 128GB RAM, 70B", "128GB RAM", "offloading"),
         ("70B on a 4090 with cpu offload", "cpu offload", "offloading"),
