@@ -122,7 +122,16 @@ RULES: Final[tuple[Rule, ...]] = (
     *_rules("POST PUT DELETE", ADMIN, "/api/hub/*"),
 )
 
-_WRITES: Final = ("create", "preupload", "commit", "tag", "lfs-batch", "lfs-verify", "xet-write-token")
+_WRITES: Final = (
+    "create",
+    "preupload",
+    "commit",
+    "tag",
+    "branch",
+    "lfs-batch",
+    "lfs-verify",
+    "xet-write-token",
+)
 HUB: Final[Mapping[str, Need]] = {
     **dict.fromkeys(
         ("list", "info", "tree", "paths-info", "refs", "commits", "auth-check", "whoami", "file", "unknown"),
@@ -131,11 +140,10 @@ HUB: Final[Mapping[str, Need]] = {
     "validate-yaml": READ,
     "xet-read-token": READ,
     **dict.fromkeys(_WRITES, REGISTER),
-    "branch": PROMOTE,
     "delete": ADMIN,
     "upload": OPEN,
 }
-"""By operation of the protocol. Branches are aliases here, which decide what others are served."""
+"""By operation of the protocol. Aliases show as branches, and are not made or moved as such: only branches of what was pushed are."""
 
 
 def need_of(method: str, path: str, raw_path: str) -> Need:

@@ -17,6 +17,7 @@ from planner.domain.webhook import Outcome
 from planner.errors import PlannerError
 from planner.registry import events, webhooks
 from planner.registry.webhooks import Claimed
+from planner.workspace.apart import run_apart
 from planner.workspace.opened import Opened
 from planner.workspace.webhook_sending import send
 
@@ -57,7 +58,7 @@ class Courier:
             claimed = self._claim()
             if not claimed:
                 return count
-            asyncio.run(self._attempt(claimed))
+            run_apart(self._attempt(claimed))
             count += len(claimed)
         return count
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 
 from planner.domain.listing import Page
@@ -11,6 +10,7 @@ from planner.errors import InvalidInput
 from planner.registry import events, webhooks
 from planner.wire.page import DEFAULT_LIMIT
 from planner.wire.webhooks import CreatedWebhook, NewWebhook, Replayed, ReplayRequest
+from planner.workspace.apart import run_apart
 from planner.workspace.identifiers import new_id
 from planner.workspace.opened import Opened
 
@@ -60,7 +60,7 @@ class Webhooks(Opened):
         from planner.workspace.webhook_sending import send  # noqa: PLC0415 - httpx is loaded by who sends
 
         allowed = self.settings.webhook_loopback
-        outcome = asyncio.run(send(webhook.url, secret, event, loopback_allowed=allowed))
+        outcome = run_apart(send(webhook.url, secret, event, loopback_allowed=allowed))
         return Delivery(
             webhook_id=webhook.id,
             event_id=event.id,
