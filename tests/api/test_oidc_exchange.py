@@ -303,7 +303,7 @@ def test_stock_clients_without_a_secret(site, python, tmp_path):
     assert found["me"]["auth"]["accessToken"]["role"] == "write"
     assert len(found["sha"]) == 40
     assert found["branch"] == 403  # branches are aliases: a pipeline that registers does not promote
-    assert "`promote` is needed" in found["message"]
+    assert "is a view of what is registered, and read-only" in found["message"]
 
 
 @pytest.mark.parametrize(
